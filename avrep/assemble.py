@@ -1,0 +1,85 @@
+"""From a configuration to the things that it describes."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from avrep.config import DataConfig, RunConfig
+from avrep.errors import ConfigError
+from avrep.media.catalog import Catalog
+from avrep.models.video_conv import build_video_conv
+from avrep.objectives.base import Objective
+from avrep.objectives.cvrl import Cvrl
+from avrep.pipeline.example import StreamSource
+from avrep.pipeline.plan import Plan
+from avrep.types import RowNumbers
+
+
+def build_objective(config: RunConfig) -> Objective:
+    """The objective on freshly initialised encoders: the same weights for the same seed."""
+    encoder = build_video_conv(config.video_encoder, seed=config.seed)
+    return Cvrl(config.objective, encoder, seed=config.seed)
+
+
+def open_catalog(config: DataConfig) -> Catalog:
+    return Catalog.open(config.catalog, config.root)
+
+
+def usable_rows(
+    catalog: Catalog, *, split: str | None = None, keys: str | None = None
+) -> RowNumbers:
+    """The rows that have pictures and pass the filters.
+
+    Args:
+        catalog: whose rows.
+        split: the label `split` must have this value.
+        keys: path of a text file; an item's key must be a line of it.
+
+    Raises:
+        ConfigError: no row is left, or the file lists a key that the catalogue lacks.
+    """
+    rows = catalog.rows_with(video=True)
+    if split is not None:
+        labels = catalog.table(["labels"])["labels"]
+        lookup = pc.MapLookupOptions(pa.scalar("split"), "first")
+        found = pc.call_function("map_lookup", [labels], lookup)
+        rows = rows[np.asarray(found.to_numpy(zero_copy_only=False) == split)[rows]]
+    if keys is not None:
+        rows = np.intersect1d(rows, _listed_rows(catalog, Path(keys)))
+    if len(rows) == 0:
+        wanted = "" if split is None else f" with label split={split}"
+        wanted += "" if keys is None else f" among the keys of {keys}"
+        raise ConfigError(f"{catalog.path} has no item with video{wanted}; see avrep inspect")
+    return rows
+
+
+def training_source(config: RunConfig, objective: Objective) -> StreamSource:
+    """What the run's stream is made from."""
+    catalog = open_catalog(config.data)
+    plan = Plan(
+        seed=config.seed,
+        rows=usable_rows(catalog, split=config.data.split, keys=config.data.keys),
+        global_batch=config.train.batch_size,
+    )
+    return StreamSource(
+        catalog=catalog,
+        plan=plan,
+        specs=objective.view_specs(),
+        decoder=config.data.decoder,
+        limits=config.data.limits,
+    )
+
+
+def _listed_rows(catalog: Catalog, path: Path) -> RowNumbers:
+    if not path.is_file():
+        raise ConfigError(f"data.keys: no file at {path}")
+    row_of = {key: row for row, key in enumerate(catalog.keys())}
+    listed = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    unknown = [key for key in listed if key not in row_of]
+    if unknown:
+        raise ConfigError(
+            f"{path} lists {len(unknown)} keys that {catalog.path} lacks, {unknown[0]!r} for one"
+        )
+    return np.array([row_of[key] for key in listed], np.int64)

@@ -1,0 +1,228 @@
+"""The `avrep` command."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from avrep.errors import AvrepError
+
+app = typer.Typer(
+    name="avrep",
+    help="Self-supervised video and audio encoders, from a folder of clips to a measured encoder.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Where to write.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a config value; may be repeated."),
+]
+
+
+def main() -> None:
+    """Run the command line; a person's mistake is one line on stderr and exit code 2."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(arguments)
+    except (AvrepError, OSError) as error:
+        if debug:
+            raise
+        print(f"avrep: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Self-supervised video and audio encoders, from a folder of clips to a measured encoder."""
+    del debug  # Read from the command line by `main`, so that it may stand anywhere.
+
+
+@app.command()
+def index(
+    sources: Annotated[list[str], typer.Argument(help="Folders, files, .tar shards, URLs.")],
+    out: Out = Path("corpus.parquet"),
+    workers: Annotated[int | None, typer.Option(help="Processes; all cores if not given.")] = None,
+) -> None:
+    """Probe every file once and write the catalogue, and beside it the table of rejects.
+
+    Example: `avrep index videos/ -o corpus.parquet`
+    """
+    from avrep.media.index import index_sources
+    from avrep.report.progress import count_progress
+
+    with count_progress("indexing", "files") as progress:
+        summary = index_sources(sources, out, num_workers=workers, progress=progress)
+    print(f"{summary.num_items} items in {summary.catalog}")
+    if summary.num_rejects:
+        print(f"{summary.num_rejects} files rejected, with reasons, in {summary.rejects}")
+    if summary.num_passed_over:
+        print(f"{summary.num_passed_over} files passed over: neither media nor .tar")
+
+
+@app.command()
+def inspect(
+    catalog: Annotated[Path | None, typer.Argument(help="A catalogue of avrep index.")] = None,
+    recipe: Annotated[Path | None, typer.Option(help="A config: draw what its model sees.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The PNG to write.")] = None,
+    items: Annotated[int, typer.Option(min=1, help="Items on the recipe's sheet.")] = 4,
+    overrides: Overrides = None,
+) -> None:
+    """Show what is in a corpus, as a table and a PNG; or draw what a recipe's model will see.
+
+    Example: `avrep inspect corpus.parquet` or
+    `avrep inspect --recipe configs/quickstart.yaml --set data.catalog=corpus.parquet`
+    """
+    from avrep.errors import ConfigError
+
+    if recipe is not None:
+        from avrep.config import load_config
+        from avrep.report.recipe import draw_recipe
+
+        if catalog is not None:
+            overrides = [*(overrides or []), f"data.catalog={catalog}"]
+        out = out or Path("recipe.png")
+        draw_recipe(load_config(recipe, overrides or []), out, num_items=items)
+        print(f"what the model sees: {out}")
+        return
+    if catalog is None:
+        raise ConfigError("name a catalogue, or a config with --recipe; see avrep inspect --help")
+    from avrep.media.catalog import Catalog
+    from avrep.report.corpus import summarise, summary_rows
+    from avrep.report.corpus_picture import draw_corpus
+    from avrep.report.terminal import print_table
+
+    summary = summarise(Catalog.open(catalog).table())
+    print_table(["", str(catalog)], summary_rows(summary))
+    out = out or catalog.with_suffix(".png")
+    draw_corpus(summary, out)
+    print(f"the same as a picture: {out}")
+
+
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Argument(help="A new folder.")],
+    videos: Annotated[int | None, typer.Option(min=1, help="Labelled videos.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, another corpus.")] = 0,
+) -> None:
+    """Write the embedded corpus: labelled moving shapes, timing clips, speech-like sounds.
+
+    Example: `avrep synth corpus/`
+    """
+    from avrep.media.synth import write_corpus
+    from avrep.media.synth_scene import SynthConfig
+    from avrep.report.progress import count_progress
+
+    config = SynthConfig(seed=seed)
+    if videos is not None:
+        config = config.model_copy(update={"num_videos": videos})
+    with count_progress("writing", "files") as progress:
+        write_corpus(out, config, num_workers=_num_cores(), progress=progress)
+    print(f"corpus in {out}; next: avrep index {out} -o corpus.parquet")
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="A YAML config; see configs/.")],
+    out: Out = Path("runs/run"),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint.")
+    ] = False,
+    overrides: Overrides = None,
+) -> None:
+    """Pretrain an encoder.
+
+    Example: `avrep train configs/quickstart.yaml --set data.catalog=corpus.parquet -o runs/first`
+    """
+    from avrep.cluster.run import open_streams
+    from avrep.config import load_config
+    from avrep.pretrain import pretrain
+    from avrep.report.progress import train_progress
+
+    run_config = load_config(config, overrides or [])
+    with open_streams(run_config.data) as open_stream, train_progress("training") as on_step:
+        pretrain(run_config, out, open_stream=open_stream, resume=resume, on_step=on_step)
+    print(f"run in {out}; next: avrep evaluate {out}")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    task: Annotated[
+        str, typer.Option(help="labels: the catalogue's own. ucf101: split files.")
+    ] = "labels",
+    splits: Annotated[Path | None, typer.Option(help="Folder of UCF101's split files.")] = None,
+    fold: Annotated[int, typer.Option(min=1, help="Which official split.")] = 1,
+    overrides: Overrides = None,
+) -> None:
+    """Measure a run's encoder against the same encoder untrained.
+
+    Example: `avrep evaluate runs/first --task ucf101 --splits ucfTrainTestlist`
+    """
+    from avrep.cluster.run import evaluate_run
+    from avrep.report.terminal import print_results
+
+    rows = evaluate_run(run, task=task, splits=splits, fold=fold, overrides=overrides or [])
+    print_results(rows)
+    print(f"next: avrep report {run}")
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None:
+    """Write one HTML file with curves, results, what the model saw and the corpus's health.
+
+    Example: `avrep report runs/first`
+    """
+    from avrep.report.html import write_report
+
+    print(f"report: {write_report(run)}")
+
+
+@app.command()
+def demo(
+    data: Annotated[
+        Path | None, typer.Option(help="Your own folder, instead of the embedded corpus.")
+    ] = None,
+    splits: Annotated[
+        Path | None, typer.Option(help="UCF101-style split files for --data.")
+    ] = None,
+    fold: Annotated[str, typer.Option(help="Which official split, or all.")] = "1",
+    seeds: Annotated[int, typer.Option(min=1, help="Pretrain this many times.")] = 1,
+    out: Out = Path("runs/demo"),
+    overrides: Overrides = None,
+) -> None:
+    """The whole job in a few minutes: index, pretrain, evaluate, report.
+
+    Example: `avrep demo` or `avrep demo --data videos/ --splits splits/ --fold all`
+    """
+    from avrep.demo import run_demo
+
+    run_demo(data, out, splits=splits, fold=fold, num_seeds=seeds, overrides=overrides or [])
+
+
+@app.command()
+def doctor() -> None:
+    """Check versions, decoders, GPUs, Ray and memory; say what is missing and how to mend it.
+
+    Example: `avrep doctor`
+    """
+    from avrep.report.doctor import examine
+    from avrep.report.findings import exit_status, findings_table
+
+    findings = examine()
+    Console().print(findings_table(findings))
+    raise typer.Exit(exit_status(findings))
+
+
+def _num_cores() -> int:
+    import os
+
+    return os.cpu_count() or 1

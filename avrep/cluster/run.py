@@ -1,0 +1,61 @@
+"""Runs as the command line starts them: on Ray where the config asks for decode actors."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from avrep.cluster.session import ray_session
+from avrep.cluster.stream import ray_stream
+from avrep.config import DataConfig, load_config
+from avrep.evaluate import compare_measurements, find_task, measure_run
+from avrep.evaluation.protocols import ProtocolConfig
+from avrep.evaluation.results import EvalRow, write_rows
+from avrep.pipeline.stream import OpenStream, plain_stream
+from avrep.report.progress import count_progress
+
+
+@contextmanager
+def open_streams(config: DataConfig) -> Iterator[OpenStream]:
+    """How to open streams as the config says; Ray is there while the context lasts, if needed."""
+    if config.num_decode_actors == 0:
+        yield plain_stream
+        return
+    with ray_session(config.num_decode_actors):
+        yield partial(
+            ray_stream,
+            num_actors=config.num_decode_actors,
+            prefetch_batches=config.prefetch_batches,
+        )
+
+
+def evaluate_run(
+    run_dir: Path, *, task: str, splits: Path | None, fold: int, overrides: Sequence[str] = ()
+) -> tuple[EvalRow, ...]:
+    """Measure a run by one task and write the rows to its `evaluation/` folder.
+
+    Args:
+        run_dir: the run's folder.
+        task: "labels", the catalogue's own; or "ucf101".
+        splits: folder of UCF101's split files, for that task.
+        fold: which official split.
+        overrides: of the run's config, such as `data.catalog=...` or `evaluation.num_clips=10`.
+
+    Raises:
+        ConfigError: no such task, or what it needs is not there.
+    """
+    config = load_config(run_dir / "config.yaml", overrides)
+    items = find_task(config, task, splits, fold)
+    protocols = ProtocolConfig()
+    with open_streams(config.data) as stream, count_progress("embedding", "items") as progress:
+        measured = measure_run(
+            config,
+            run_dir,
+            items,
+            protocols=protocols,
+            open_stream=stream,
+            progress=progress,
+        )
+    rows = compare_measurements([measured], protocols=protocols, seed=config.seed)
+    write_rows(run_dir / "evaluation" / f"{items.name}.json", rows)
+    return rows

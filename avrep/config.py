@@ -1,0 +1,141 @@
+"""A run's whole configuration: the parts' configs in one tree, from YAML and `--set` overrides."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError
+
+from avrep.errors import ConfigError
+from avrep.frozen import FrozenConfig
+from avrep.media.decode import DecoderName
+from avrep.media.limits import DecodeLimits
+from avrep.models.video_conv import VideoConvConfig
+from avrep.objectives.cvrl import CvrlConfig
+from avrep.training.loop import TrainConfig
+
+
+class DataConfig(FrozenConfig):
+    """Where clips come from."""
+
+    catalog: str
+    """The Parquet file that `avrep index` wrote."""
+    root: str | None = None
+    """Where the shards are now, if they moved since they were indexed."""
+    split: str | None = None
+    """Only items whose label `split` has this value."""
+    keys: str | None = None
+    """Only items whose keys are lines of this text file."""
+    num_decode_actors: int = Field(default=2, ge=0)
+    """Ray actors that decode for each trainer; 0 decodes in the trainer itself, without Ray."""
+    prefetch_batches: int = Field(default=2, gt=0)
+    """Batches in flight for each actor."""
+    decoder: DecoderName = "pyav"
+    limits: DecodeLimits = DecodeLimits()
+    max_failure_share: float = Field(default=0.05, ge=0, le=1)
+    """The run stops when more than this share of the items that it asked for failed."""
+
+
+class EvaluationConfig(FrozenConfig):
+    """Which clips an encoder is measured on; frames are as far apart as in pretraining."""
+
+    num_clips: int = Field(default=4, ge=2, le=100)
+    """Evenly spaced clips of each video. The field's usual figure is 10."""
+    num_crops: Literal[1, 3] = 1
+    """Square crops of each clip: the centre, or left, centre and right along the longer side."""
+    num_frames: int | None = Field(default=None, gt=0)
+    """Frames of a clip, if not as many as in pretraining."""
+    crop_px: int | None = Field(default=None, ge=8, le=2048)
+    """Side of the crops, to which the frames' shorter side is scaled; as in pretraining if None."""
+    batch_size: int = Field(default=16, gt=0)
+
+
+class RunConfig(FrozenConfig):
+    """Everything that decides what a run computes."""
+
+    seed: int = Field(default=0, ge=0)
+    data: DataConfig
+    video_encoder: VideoConvConfig
+    objective: CvrlConfig
+    train: TrainConfig
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+
+def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a YAML config and apply overrides.
+
+    Args:
+        path: the YAML file.
+        overrides: `key.path=value`, the value as YAML: `train.num_steps=200`.
+
+    Raises:
+        ConfigError: no such file, not YAML, or a key or value that no part accepts.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"no config at {path}; see configs/ for examples")
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path} must hold keys and values; see configs/ for examples")
+    for override in overrides:
+        _override(tree, override)
+    return parse_config(tree, str(path))
+
+
+def parse_config(tree: dict[str, Any], source: str) -> RunConfig:
+    """Check a tree of plain values.
+
+    Raises:
+        ConfigError: naming the first key that is wrong, where it came from and what would be right.
+    """
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        problems = error.errors()
+        first = problems[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        if first["type"] == "extra_forbidden":
+            what = "no such key"
+        else:
+            given = "" if first["type"] == "missing" else f", got {first['input']!r}"
+            what = first["msg"][:1].lower() + first["msg"][1:] + given
+        raise ConfigError(f"{source}: {where}: {what}{more}") from error
+
+
+def dump_config(config: RunConfig) -> str:
+    """The config as YAML, every default written out, so that the file says what ran."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Key path -> "old -> new" of every value that differs between two dumped configs."""
+    found: dict[str, str] = {}
+    for key in old.keys() | new.keys():
+        path = f"{prefix}{key}"
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found |= differences(before, after, f"{path}.")
+        elif before != after:
+            found[path] = f"{before!r} -> {after!r}"
+    return dict(sorted(found.items()))
+
+
+def _override(tree: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"--set {override}: write it as key.path=value, e.g. train.num_steps=200")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: {text!r} is not a YAML value") from error
+    *parents, last = path.split(".")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"--set {override}: {parent} is a value, not a group of keys")
+    tree[last] = value

@@ -1,0 +1,246 @@
+"""Measuring a run: its encoder beside the same encoder untrained, on the same decoded clips."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from avrep.assemble import build_objective, open_catalog, usable_rows
+from avrep.augment.eval_crops import CropConfig, crop_views
+from avrep.augment.view import augment_view, to_device
+from avrep.config import RunConfig
+from avrep.errors import ConfigError
+from avrep.evaluation.aggregate import Over
+from avrep.evaluation.compare import compare_scores
+from avrep.evaluation.embed import Embedding, Progress, Transform, embed
+from avrep.evaluation.features_table import FeatureTable
+from avrep.evaluation.protocols import ProtocolConfig, score_features, score_instances
+from avrep.evaluation.results import EvalRow
+from avrep.evaluation.scores import VideoScores
+from avrep.evaluation.tasks import TaskItems, catalog_task, ucf101_task
+from avrep.models.features import Encoder
+from avrep.pipeline.example import StreamSource
+from avrep.pipeline.plan import Sweep
+from avrep.pipeline.stream import OpenStream, plain_stream
+from avrep.pretrain import load_encoder
+from avrep.sampling.clips import DenseConfig
+from avrep.sampling.spec import ViewSpec
+from avrep.training import parallel
+from avrep.types import Batch, RowNumbers
+
+# Augmentations drawn here are not those of training.
+_AUGMENTED_LANE = 1 << 16
+
+PLAIN_INSTANCE = "same video"
+AUGMENTED_INSTANCE = "same video, augmented"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """Both encoders' scores on every test video of one task."""
+
+    task: TaskItems
+    pretrained: tuple[VideoScores, ...]
+    untrained: tuple[VideoScores, ...]
+    num_failures: int
+    """Items that could not be decoded and are therefore in no score."""
+
+
+def measure_run(
+    config: RunConfig,
+    run_dir: Path,
+    task: TaskItems,
+    *,
+    protocols: ProtocolConfig,
+    open_stream: OpenStream = plain_stream,
+    progress: Progress | None = None,
+) -> Measurement:
+    """Score a run's newest encoder and the encoder that the run began with.
+
+    Args:
+        config: the run's own.
+        run_dir: the run's folder.
+        task: which items, split how, labelled how.
+        protocols: which protocols; "instance" is measured in any case.
+        open_stream: the plain stream, or Ray's.
+        progress: told how many clips' items are done.
+    """
+    device = parallel.pick_device(config.train.device)
+    encoders = {
+        "pretrained": load_encoder(run_dir).to(device),
+        "untrained": load_encoder(run_dir, trained=False).to(device),
+    }
+    embed_rows = _Embedder(config, encoders, device, open_stream, progress)
+    plain = embed_rows.plain(np.concatenate([task.train, task.test]))
+    augmented = embed_rows.augmented(task.test)
+    scores = {
+        name: (
+            *_probes(task, plain, name, protocols, config.seed),
+            *_instances(task, plain, name, protocols, PLAIN_INSTANCE),
+            *_instances(task, augmented, name, protocols, AUGMENTED_INSTANCE),
+        )
+        for name in encoders
+    }
+    return Measurement(
+        task=task,
+        pretrained=scores["pretrained"],
+        untrained=scores["untrained"],
+        num_failures=len(plain.failures),
+    )
+
+
+def find_task(config: RunConfig, name: str, splits_dir: Path | None, fold: int) -> TaskItems:
+    """The items of a task by its name on the command line.
+
+    Raises:
+        ConfigError: no such task, no split files given, or see `catalog_task` and `ucf101_task`.
+    """
+    catalog = open_catalog(config.data)
+    if name == "labels":
+        return catalog_task(catalog, usable_rows(catalog), config.seed)
+    if name != "ucf101":
+        raise ConfigError(f"--task {name}: no such task; choose labels or ucf101")
+    if splits_dir is None:
+        raise ConfigError("--task ucf101 needs --splits, the folder of classInd.txt and the lists")
+    return ucf101_task(catalog, splits_dir, fold)
+
+
+def compare_measurements(
+    measurements: Sequence[Measurement],
+    *,
+    protocols: ProtocolConfig,
+    seed: int,
+    over: Over = "videos",
+) -> tuple[EvalRow, ...]:
+    """Rows of results: of one run, or of several that differ in seed or fold.
+
+    Args:
+        measurements: of one or more runs.
+        protocols: confidence and resamples.
+        seed: of the first run; also decides the resamples.
+        over: what several runs are.
+    """
+    first = measurements[0].task
+    return compare_scores(
+        [measured.pretrained for measured in measurements],
+        [measured.untrained for measured in measurements],
+        task=first.task,
+        config=protocols,
+        over=over,
+        fold=first.fold if len(measurements) == 1 else None,
+        seed=seed,
+    )
+
+
+class _Embedder:
+    """Runs both encoders over catalogue rows."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        encoders: Mapping[str, Encoder],
+        device: torch.device,
+        open_stream: OpenStream,
+        progress: Progress | None,
+    ) -> None:
+        self._config = config
+        self._catalog = open_catalog(config.data)
+        self._objective = build_objective(config)
+        self._encoders = encoders
+        self._device = device
+        self._open_stream = open_stream
+        self._progress = progress
+        train_view = self._objective.augments()[0]
+        crop_px = config.evaluation.crop_px or train_view.crop_px
+        self._crop_config = CropConfig(
+            short_side_px=crop_px,
+            crop_px=crop_px,
+            num_crops=config.evaluation.num_crops,
+            mean=train_view.mean,
+            std=train_view.std,
+        )
+
+    def plain(self, rows: RowNumbers) -> Embedding:
+        """Evenly spaced clips under fixed crops, not augmented."""
+        return self._embed(rows, self._config.evaluation.num_clips, self._crops)
+
+    def augmented(self, rows: RowNumbers) -> Embedding:
+        """The first and the last clip, each augmented as one of the objective's views is."""
+        return self._embed(rows, 2, self._augmented)
+
+    def _embed(self, rows: RowNumbers, num_clips: int, transform: Transform) -> Embedding:
+        evaluation, spec = self._config.evaluation, self._objective.view_specs()[0]
+        sampler = DenseConfig(
+            num_frames=evaluation.num_frames or spec.sampler.num_frames,
+            stride=spec.sampler.stride,
+            fps=spec.sampler.fps,
+            num_clips=num_clips,
+        )
+        sweep = Sweep(seed=self._config.seed, rows=rows, batch_size=evaluation.batch_size)
+        source = StreamSource(
+            catalog=self._catalog,
+            plan=sweep,
+            specs=(ViewSpec(sampler=sampler, geometry=spec.geometry),),
+            decoder=self._config.data.decoder,
+            limits=self._config.data.limits,
+        )
+        with self._open_stream(source, range(sweep.num_steps)) as stream:
+            return embed(
+                self._encoders, stream, transform, num_items=len(rows), progress=self._progress
+            )
+
+    def _crops(self, batch: Batch, view: int) -> tuple[torch.Tensor, ...]:
+        clips = batch.views[view]
+        if clips.video is None:
+            raise ValueError("an item without video cannot be embedded as video")
+        crops = crop_views(to_device(clips.video, self._device), clips.size_px, self._crop_config)
+        return crops.unbind(dim=1)
+
+    def _augmented(self, batch: Batch, view: int) -> tuple[torch.Tensor, ...]:
+        return (
+            augment_view(
+                batch.views[view],
+                self._objective.augments()[view],
+                batch.addresses,
+                seed=self._config.seed,
+                lane=_AUGMENTED_LANE + view,
+                device=self._device,
+            ),
+        )
+
+
+def _probes(
+    task: TaskItems, embedding: Embedding, encoder: str, protocols: ProtocolConfig, seed: int
+) -> tuple[VideoScores, ...]:
+    train = _table(task, embedding, encoder, set(task.train.tolist()))
+    test = _table(task, embedding, encoder, set(task.test.tolist()))
+    return tuple(
+        score
+        for label in task.label_sets
+        for score in score_features(train, test, label, config=protocols, seed=seed)
+    )
+
+
+def _instances(
+    task: TaskItems,
+    embedding: Embedding,
+    encoder: str,
+    protocols: ProtocolConfig,
+    shown_label: str,
+) -> tuple[VideoScores, ...]:
+    table = _table(task, embedding, encoder, set(task.test.tolist()))
+    if table.features.shape[1] < 2:
+        return ()
+    scores = score_instances(table, config=protocols)
+    return tuple(replace(score, label=shown_label) for score in scores)
+
+
+def _table(task: TaskItems, embedding: Embedding, encoder: str, rows: set[int]) -> FeatureTable:
+    chosen = [i for i, row in enumerate(embedding.rows.tolist()) if row in rows]
+    return task.table(
+        embedding.rows[chosen].tolist(),
+        [embedding.keys[i] for i in chosen],
+        embedding.features[encoder][chosen],
+    )

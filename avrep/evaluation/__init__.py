@@ -1,0 +1,1 @@
+"""Protocols that measure frozen features: linear probe, kNN, retrieval, with intervals."""

@@ -1,0 +1,1 @@
+"""Action recognition data: which videos train, which test, and what each shows."""

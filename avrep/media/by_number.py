@@ -1,0 +1,86 @@
+"""Decoding with a library that finds frames by number: numbers from times, then one size for all."""
+
+from collections.abc import Callable, Sequence
+from typing import BinaryIO, Protocol
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from avrep.errors import MediaError
+from avrep.media.assemble import Pictures, by_view, clips, new_frames, read_sounds
+from avrep.media.frame_times import read_frame_times, shown_at
+from avrep.media.limits import DecodeLimits
+from avrep.media.media_file import MediaFile
+from avrep.media.scale import FrameScaler
+from avrep.types import Clip, ClipTimes, Geometry
+
+# Full-size frames in memory at once.
+_CHUNK_FRAMES = 8
+
+
+class NumberedFrames(Protocol):
+    """A library's reader of one video stream; frames are counted in display order, hidden ones too."""
+
+    def __len__(self) -> int: ...
+    def rgb(self, numbers: Sequence[int]) -> npt.NDArray[np.uint8]:
+        """The frames of ascending numbers, uint8[n h w 3], turned as they are displayed."""
+        ...
+
+
+Opener = Callable[[bytes | BinaryIO, int], NumberedFrames]
+"""Opens the video stream of the given index of a source."""
+
+
+def decode_by_number(
+    source: bytes | BinaryIO,
+    views: Sequence[ClipTimes],
+    geometry: Geometry,
+    limits: DecodeLimits,
+    opener: Opener,
+) -> tuple[Clip, ...]:
+    """Decode all views; sound, frame times and limits are PyAV's, so that all decoders agree.
+
+    Raises:
+        MediaError: as PyAV does, and stage "video" where the library fails or counts other frames.
+    """
+    with MediaFile(source, limits) as media:
+        sounds, rate_hz = read_sounds(media, views, geometry)
+        pictures = _read_pictures(source, media, views, geometry, opener)
+        return clips(views, pictures, sounds, rate_hz, media.num_bad_packets)
+
+
+def _read_pictures(
+    source: bytes | BinaryIO,
+    media: MediaFile,
+    views: Sequence[ClipTimes],
+    geometry: Geometry,
+    opener: Opener,
+) -> Pictures:
+    times_s = np.concatenate([view.frames_s for view in views]) if views else np.zeros(0)
+    if not len(times_s):
+        return by_view(np.zeros((0, 0, 0, 3), np.uint8), np.zeros(0), views)
+    if not media.is_fresh:
+        media.reopen()
+    if media.video is None:
+        raise MediaError("video", "frames are wanted but there is no video stream")
+    table = read_frame_times(media)
+    reader = opener(source, media.video.index)
+    if len(reader) != table.num_packets:
+        raise MediaError(
+            "video", f"the decoder counts {len(reader)} frames, the container {table.num_packets}"
+        )
+    wanted, place = np.unique(shown_at(table.pts_s, times_s), return_inverse=True)
+    unique, scaler = None, None
+    for first in range(0, len(wanted), _CHUNK_FRAMES):
+        chunk = wanted[first : first + _CHUNK_FRAMES]
+        stored = reader.rgb(table.packet_rank[chunk].tolist())
+        if unique is None or scaler is None:
+            scaler = FrameScaler(geometry, stored.shape[2], stored.shape[1], turn_deg=0)
+            new_frames(len(times_s), scaler, media.limits)
+            unique = new_frames(len(wanted), scaler, media.limits)
+        for row, frame in enumerate(stored, start=first):
+            unique[row] = scaler.rgb(av.VideoFrame.from_ndarray(frame, format="rgb24"))
+    if unique is None:
+        raise MediaError("video", "no frame could be decoded")
+    return by_view(unique[place], table.pts_s[wanted[place]], views)

@@ -1,0 +1,230 @@
+"""The catalogue: one Parquet row for each item, read a row group at a time.
+
+Parquet pages are compressed, so the file is memory-mapped and a row group (4,096 items) is decoded
+when an item of it is asked for; a few groups are kept. A catalogue of ten million items therefore
+opens in the time that its footer takes, and only asked-for items become Python objects.
+"""
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from avrep.errors import ConfigError
+from avrep.types import AudioStream, MediaItem, VideoStream
+
+FORMAT_VERSION = 1
+_ROWS_PER_GROUP = 4096
+_GROUPS_KEPT = 16
+_METADATA_KEY = b"avrep"
+
+SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("shard", pa.string(), nullable=False),
+        pa.field("offset_bytes", pa.int64(), nullable=False),
+        pa.field("length_bytes", pa.int64(), nullable=False),
+        pa.field("duration_s", pa.float64(), nullable=False),
+        pa.field(
+            "video",
+            pa.struct(
+                [
+                    ("width_px", pa.int32()),
+                    ("height_px", pa.int32()),
+                    ("fps", pa.float64()),
+                    ("num_frames", pa.int64()),
+                    ("codec", pa.string()),
+                    ("rotation_deg", pa.int32()),
+                    ("start_s", pa.float64()),
+                    ("keyframes_s", pa.list_(pa.float64())),
+                ]
+            ),
+        ),
+        pa.field(
+            "audio",
+            pa.struct(
+                [
+                    ("rate_hz", pa.int32()),
+                    ("channels", pa.int32()),
+                    ("codec", pa.string()),
+                    ("start_s", pa.float64()),
+                ]
+            ),
+        ),
+        pa.field("labels", pa.map_(pa.string(), pa.string())),
+    ]
+)
+
+
+class Catalog:
+    """A catalogue on disk, indexable by row: `catalog[row] -> MediaItem`."""
+
+    def __init__(self, path: Path, file: pq.ParquetFile, root: str, digest: str) -> None:
+        """Use `Catalog.open`."""
+        self.path = path
+        self.root = root
+        """URI or folder that `MediaItem.shard` is relative to."""
+        self.digest = digest
+        """Hex SHA-256 over every row's key, shard and byte range: what a run's data state rests on."""
+        self._file = file
+        groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+        self._first_row = np.concatenate([[0], np.cumsum(groups, dtype=np.int64)])
+        self._kept: OrderedDict[int, pa.Table] = OrderedDict()
+
+    @classmethod
+    def open(cls, path: Path | str, root: str | None = None) -> "Catalog":
+        """Open a catalogue.
+
+        Args:
+            path: the Parquet file that `avrep index` wrote.
+            root: where the shards are now, if they moved since.
+
+        Raises:
+            ConfigError: there is no catalogue of this version at `path`.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise ConfigError(f"no catalogue at {path}; make one: avrep index FOLDER -o {path}")
+        try:
+            file = pq.ParquetFile(path, memory_map=True)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise ConfigError(f"{path} is not a Parquet file ({error}); see avrep index") from error
+        metadata = (file.schema_arrow.metadata or {}) | (file.metadata.metadata or {})
+        facts = json.loads(metadata.get(_METADATA_KEY, b"{}"))
+        if facts.get("version") != FORMAT_VERSION:
+            raise ConfigError(
+                f"{path} is not a catalogue of version {FORMAT_VERSION} "
+                f"(found {facts.get('version')}); index the source again"
+            )
+        return cls(path, file, root if root is not None else facts["root"], facts["digest"])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travels to another process as its path."""
+        return Catalog.open, (self.path, self.root)
+
+    def __len__(self) -> int:
+        return int(self._first_row[-1])
+
+    def __getitem__(self, row: int) -> MediaItem:
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {row} of a catalogue of {len(self)} items")
+        group = int(np.searchsorted(self._first_row, row, side="right")) - 1
+        fields = self._group(group).slice(row - int(self._first_row[group]), 1).to_pylist()[0]
+        return _item(fields)
+
+    def __iter__(self) -> Iterator[MediaItem]:
+        for group in range(self._file.num_row_groups):
+            for fields in self._group(group).to_pylist():
+                yield _item(fields)
+
+    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The named columns of all rows."""
+        return self._file.read(columns=list(columns) if columns is not None else None)
+
+    def keys(self) -> list[str]:
+        return self.table(["key"])["key"].to_pylist()
+
+    def rows_with(self, *, video: bool = False, audio: bool = False) -> npt.NDArray[np.int64]:
+        """Rows, ascending, of the items that have the streams asked for."""
+        mask = np.ones(len(self), bool)
+        for name, wanted in (("video", video), ("audio", audio)):
+            if wanted:
+                # One leaf of the struct tells whether the whole is there, without the key frames.
+                leaf = "codec"
+                column = self._file.read(columns=[f"{name}.{leaf}"])[name]
+                mask &= np.asarray(column.is_valid())
+        return np.flatnonzero(mask).astype(np.int64)
+
+    def _group(self, group: int) -> pa.Table:
+        if group in self._kept:
+            self._kept.move_to_end(group)
+        else:
+            self._kept[group] = self._file.read_row_group(group)
+            if len(self._kept) > _GROUPS_KEPT:
+                self._kept.popitem(last=False)
+        return self._kept[group]
+
+
+def write_catalog(path: Path | str, items: Iterable[MediaItem], root: str) -> int:
+    """Write a catalogue, atomically: a reader sees the old file or the whole new one.
+
+    Args:
+        path: where to; replaced if there.
+        items: with shards relative to `root`.
+        root: URI or folder.
+
+    Returns:
+        Number of items written.
+
+    Raises:
+        ConfigError: two items have the same key.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    digest = hashlib.sha256()
+    seen: set[str] = set()
+    with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
+        for rows in _chunks(items, _ROWS_PER_GROUP):
+            for item in rows:
+                if item.key in seen:
+                    raise ConfigError(f"two items have the key {item.key!r}; keys must be unique")
+                seen.add(item.key)
+                digest.update(
+                    f"{item.key}\0{item.shard}\0{item.offset_bytes}\0{item.length_bytes}\n".encode()
+                )
+            table = pa.Table.from_pylist([_fields(item) for item in rows], schema=SCHEMA)
+            writer.write_table(table, row_group_size=_ROWS_PER_GROUP)
+        facts = {"version": FORMAT_VERSION, "root": root, "digest": digest.hexdigest()}
+        writer.add_key_value_metadata({_METADATA_KEY: json.dumps(facts).encode()})
+    partial.replace(path)
+    return len(seen)
+
+
+def _chunks(items: Iterable[MediaItem], size: int) -> Iterator[list[MediaItem]]:
+    chunk: list[MediaItem] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _fields(item: MediaItem) -> dict[str, Any]:
+    video, audio = item.video, item.audio
+    return {
+        "key": item.key,
+        "shard": item.shard,
+        "offset_bytes": item.offset_bytes,
+        "length_bytes": item.length_bytes,
+        "duration_s": item.duration_s,
+        "video": video and {name: getattr(video, name) for name in VideoStream.__slots__},
+        "audio": audio and {name: getattr(audio, name) for name in AudioStream.__slots__},
+        "labels": list(item.labels.items()),
+    }
+
+
+def _item(fields: dict[str, Any]) -> MediaItem:
+    video, audio = fields["video"], fields["audio"]
+    if video is not None:
+        keyframes_s = np.asarray(video.pop("keyframes_s"), np.float64)
+        video = VideoStream(**video, keyframes_s=keyframes_s)
+    return MediaItem(
+        key=fields["key"],
+        shard=fields["shard"],
+        offset_bytes=fields["offset_bytes"],
+        length_bytes=fields["length_bytes"],
+        duration_s=fields["duration_s"],
+        video=video,
+        audio=AudioStream(**audio) if audio is not None else None,
+        labels=dict(fields["labels"] or []),
+    )

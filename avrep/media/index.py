@@ -1,0 +1,208 @@
+"""Indexing: every file of a source is probed once and becomes a catalogue row or a reject.
+
+Probing runs in processes of its own. Media that ends the process it is opened in costs that one
+file: what was in flight is probed again, one file a process, until the culprit is known.
+"""
+
+import csv
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+from avrep.errors import MediaError, ShardError
+from avrep.media import shards
+from avrep.media.catalog import write_catalog
+from avrep.media.probe import probe
+from avrep.media.sources import SourceEntry, list_sources
+from avrep.types import MediaItem
+
+Progress = Callable[[int, int], None]
+"""Called with (number done, number in all)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    """A file that cannot be used, where it failed, and why."""
+
+    key: str
+    shard: str
+    offset_bytes: int
+    length_bytes: int
+    stage: str
+    """"read", "open", "video", "audio", "limits" or "crash"."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexSummary:
+    catalog: Path
+    rejects: Path
+    num_items: int
+    num_rejects: int
+    num_passed_over: int
+
+
+def index_sources(
+    sources: Sequence[str],
+    out: Path,
+    *,
+    num_workers: int | None = None,
+    progress: Progress | None = None,
+) -> IndexSummary:
+    """Write the catalogue of all media below the sources, and beside it the table of rejects.
+
+    Args:
+        sources: folders, files, tar shards, fsspec URLs.
+        out: the catalogue, a `.parquet` path; the rejects go to `<stem>.rejects.csv` beside it.
+        num_workers: processes that probe; the number of cores when None.
+        progress: told how far it is.
+
+    Raises:
+        ConfigError: a source does not exist or holds no media.
+    """
+    listing = list_sources(sources)
+    rejects = [
+        Reject(key=shard, shard=shard, offset_bytes=0, length_bytes=0, stage="read", reason=reason)
+        for shard, reason in listing.unreadable
+    ]
+    items: dict[str, MediaItem] = {}
+    for num_done, result in enumerate(
+        probe_entries(listing.entries, listing.root, num_workers or _num_cores()), start=1
+    ):
+        if isinstance(result, Reject):
+            rejects.append(result)
+        else:
+            items[result.key] = result
+        if progress:
+            progress(num_done, len(listing.entries))
+    # The catalogue's order is the listing's, whatever order the probes finished in.
+    ordered = (items[entry.key] for entry in listing.entries if entry.key in items)
+    num_items = write_catalog(out, ordered, listing.root)
+    rejects_path = out.with_name(f"{out.stem}.rejects.csv")
+    _write_rejects(rejects_path, sorted(rejects, key=lambda reject: reject.key))
+    return IndexSummary(
+        catalog=out,
+        rejects=rejects_path,
+        num_items=num_items,
+        num_rejects=len(rejects),
+        num_passed_over=listing.num_passed_over,
+    )
+
+
+def read_rejects(path: Path) -> list[Reject]:
+    """The table that `index_sources` wrote; empty when there is none."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            Reject(
+                key=row["key"],
+                shard=row["shard"],
+                offset_bytes=int(row["offset_bytes"]),
+                length_bytes=int(row["length_bytes"]),
+                stage=row["stage"],
+                reason=row["reason"],
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
+def probe_entry(entry: SourceEntry, root: str) -> MediaItem | Reject:
+    """Open one entry and say what is in it, or why it cannot be used."""
+    item = MediaItem(
+        key=entry.key,
+        shard=entry.shard,
+        offset_bytes=entry.offset_bytes,
+        length_bytes=entry.length_bytes,
+        duration_s=0.0,
+        labels=entry.labels,
+    )
+    try:
+        source = shards.fetch(item, root)
+        try:
+            return probe(source, item)
+        finally:
+            if not isinstance(source, bytes):
+                source.close()
+    except MediaError as error:
+        return _reject(entry, error.stage, error.reason)
+    except ShardError as error:
+        return _reject(entry, "read", str(error))
+
+
+def probe_entries(
+    entries: Sequence[SourceEntry], root: str, num_workers: int
+) -> Iterator[MediaItem | Reject]:
+    """Probe in parallel; results come as they finish, one for every entry."""
+    remaining = list(entries)
+    while remaining:
+        finished: set[int] = set()
+        try:
+            for i, result in _probe_in_pool(remaining, root, num_workers):
+                finished.add(i)
+                yield result
+        except BrokenProcessPool:
+            in_flight = [e for i, e in enumerate(remaining) if i not in finished]
+            # Submitted in order: the culprit is among the first that did not finish.
+            suspects, in_flight = in_flight[: 2 * num_workers], in_flight[2 * num_workers :]
+            for suspect in suspects:
+                yield _probe_alone(suspect, root)
+            remaining = in_flight
+        else:
+            return
+
+
+def _probe_in_pool(
+    entries: Sequence[SourceEntry], root: str, num_workers: int
+) -> Iterator[tuple[int, MediaItem | Reject]]:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(num_workers, len(entries)), context) as pool:
+        running: dict[Future[MediaItem | Reject], int] = {}
+        for i, entry in enumerate(entries):
+            running[pool.submit(probe_entry, entry, root)] = i
+            if len(running) >= 2 * num_workers:
+                yield from _finished(running)
+        while running:
+            yield from _finished(running)
+
+
+def _finished(
+    running: dict[Future[MediaItem | Reject], int],
+) -> Iterator[tuple[int, MediaItem | Reject]]:
+    done, _ = wait(running, return_when=FIRST_COMPLETED)
+    for future in done:
+        yield running[future], future.result()
+        del running[future]
+
+
+def _probe_alone(entry: SourceEntry, root: str) -> MediaItem | Reject:
+    try:
+        return next(_probe_in_pool([entry], root, 1))[1]
+    except BrokenProcessPool:
+        return _reject(entry, "crash", "opening it ends the process that opens it")
+
+
+def _reject(entry: SourceEntry, stage: str, reason: str) -> Reject:
+    return Reject(
+        key=entry.key,
+        shard=entry.shard,
+        offset_bytes=entry.offset_bytes,
+        length_bytes=entry.length_bytes,
+        stage=stage,
+        reason=reason,
+    )
+
+
+def _write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([field.name for field in fields(Reject)])
+        writer.writerows(astuple(reject) for reject in rejects)
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,253 @@
+"""An opened container: its chosen streams, their common clock, and the bounds on reading it."""
+
+import io
+from collections.abc import Iterator
+from fractions import Fraction
+from types import TracebackType
+from typing import BinaryIO, Self, overload
+
+import av
+import av.container
+import av.stream
+from av.error import FFmpegError
+
+from avrep.errors import MediaError
+from avrep.media.limits import DecodeLimits
+
+# Still pictures that containers dress up as video: album art, thumbnails, posters.
+_PICTURES = (
+    av.stream.Disposition.attached_pic
+    | av.stream.Disposition.timed_thumbnails
+    | av.stream.Disposition.still_image
+)
+# A demuxer that fails this often in a row has lost the thread; what was read until then counts.
+_MAX_FAILURES_IN_A_ROW = 32
+
+
+class MediaFile:
+    """An open file with the streams that avrep uses, and the count of packets that were damaged.
+
+    The clock's zero, `origin_s`, is the earliest start among the chosen streams, as the container
+    states it, in the container's own time; `seconds` brings a time stamp onto the item's clock.
+
+    Args:
+        source: the file's bytes, or a seekable binary file.
+        limits: what is refused.
+
+    Raises:
+        MediaError: stage "open" for what is no media or has no usable stream, "limits" for what
+            is over a limit. Errors of `source` itself pass through: they are the storage's.
+    """
+
+    container: av.container.InputContainer
+    video: av.VideoStream | None
+    audio: av.AudioStream | None
+    is_fresh: bool
+    """Nothing was read since the file was opened."""
+
+    def __init__(self, source: bytes | BinaryIO, limits: DecodeLimits) -> None:
+        self.limits = limits
+        self.num_bad_packets = 0
+        self.is_fresh = True
+        self._num_packets = 0
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        self._reader = _BoundedReader(file)
+        self._open()
+        self._refuse_what_is_over_limits()
+        self.origin_s: Fraction = min(
+            (
+                stream.start_time * stream.time_base
+                for stream in (self.video, self.audio)
+                if stream and stream.time_base and stream.start_time is not None
+            ),
+            default=Fraction(0),
+        )
+
+    def reopen(self) -> None:
+        """Start again at the first byte: the one way back to the beginning that never fails.
+
+        The streams are new ones: to touch the old ones, or their packets, reads freed memory.
+        """
+        self.container.close()
+        self._open()
+        self.is_fresh = True
+
+    def seconds(self, ticks: int, base_s: Fraction) -> float:
+        """The instant of a time stamp, in ticks of `base_s`, on the item's clock."""
+        return float(ticks * base_s - self.origin_s)
+
+    def only(self, *wanted: av.stream.Stream) -> None:
+        """Have the demuxer pass over all other streams."""
+        for stream in self.container.streams:
+            stream.discard = (
+                av.stream.Discard.default if stream in wanted else av.stream.Discard.all
+            )
+
+    def packets(self, *streams: av.stream.Stream) -> Iterator[av.Packet]:
+        """Packets with content from where the file stands; damage in the container is passed over.
+
+        Raises:
+            MediaError: stage "limits" after `limits.max_packets` in the life of this object.
+        """
+        for _ in range(_MAX_FAILURES_IN_A_ROW):
+            try:
+                for packet in self.container.demux(streams):
+                    self._num_packets += 1
+                    if self._num_packets > self.limits.max_packets:
+                        raise MediaError("limits", f"over {self.limits.max_packets} packets")
+                    # An empty packet means "drain" to a decoder, which would then refuse the rest.
+                    if packet.size:
+                        yield packet
+                return
+            except FFmpegError:
+                self.num_bad_packets += 1
+
+    def decode_video(self, packet: av.Packet) -> list[av.VideoFrame]:
+        """The frames that a packet completes; a damaged packet is counted and gives none."""
+        try:
+            return [frame for frame in packet.decode() if isinstance(frame, av.VideoFrame)]
+        except (FFmpegError, ValueError):
+            self.num_bad_packets += 1
+            return []
+
+    def decode_audio(self, packet: av.Packet) -> list[av.AudioFrame]:
+        """The same for sound."""
+        try:
+            return [frame for frame in packet.decode() if isinstance(frame, av.AudioFrame)]
+        except (FFmpegError, ValueError):
+            self.num_bad_packets += 1
+            return []
+
+    @overload
+    def drain(self, stream: av.VideoStream) -> list[av.VideoFrame]: ...
+    @overload
+    def drain(self, stream: av.AudioStream) -> list[av.AudioFrame]: ...
+    def drain(
+        self, stream: av.VideoStream | av.AudioStream
+    ) -> list[av.VideoFrame] | list[av.AudioFrame]:
+        """The frames that a decoder still holds when the packets are at an end."""
+        try:
+            return stream.decode(None)
+        except (FFmpegError, ValueError):
+            return []
+
+    def close(self) -> None:
+        self.container.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _open(self) -> None:
+        self._reader.seek(0)
+        try:
+            self.container = av.open(
+                self._reader,
+                mode="r",
+                metadata_errors="replace",
+                # Playlists and reference movies would read other files of this machine, or the
+                # network: no protocol is open to them.
+                container_options={
+                    "protocol_whitelist": "none",
+                    "max_streams": str(self.limits.max_streams),
+                },
+                options={"max_pixels": str(self.limits.max_pixels)},
+            )
+        except (FFmpegError, ValueError) as error:
+            raise MediaError("open", reason_of(error)) from None
+        self.video = _choose_video(self.container)
+        self.audio = _choose_audio(self.container)
+        if self.video is None and self.audio is None:
+            raise MediaError("open", "no video or sound that can be decoded")
+        for stream in (self.video, self.audio):
+            if stream is not None:
+                # Many decoders run side by side, one a core: threads inside one would compete.
+                stream.codec_context.thread_count = 1
+                stream.codec_context.options = {"max_pixels": str(self.limits.max_pixels)}
+
+    def _refuse_what_is_over_limits(self) -> None:
+        num_streams = len(self.container.streams)
+        if num_streams > self.limits.max_streams:
+            raise MediaError("limits", f"{num_streams} streams, over {self.limits.max_streams}")
+        if self.video is not None:
+            width_px, height_px = self.video.codec_context.width, self.video.codec_context.height
+            if width_px * height_px > self.limits.max_pixels:
+                raise MediaError(
+                    "limits",
+                    f"frames of {width_px} x {height_px}, over {self.limits.max_pixels} pixels",
+                )
+        duration_s = (self.container.duration or 0) / av.time_base
+        if duration_s > self.limits.max_duration_s:
+            raise MediaError(
+                "limits", f"lasts {duration_s:.0f} s, over {self.limits.max_duration_s:.0f} s"
+            )
+
+
+def time_base(stream: av.VideoStream | av.AudioStream) -> Fraction:
+    """Seconds per tick of a stream's time stamps."""
+    if not stream.time_base:
+        raise MediaError("open", f"the {stream.type} stream has no time base")
+    return stream.time_base
+
+
+def reason_of(error: Exception) -> str:
+    """One line that says what went wrong, without addresses or logs."""
+    text = error.strerror if isinstance(error, FFmpegError) else str(error)
+    return " ".join(str(text).split()) or type(error).__name__
+
+
+def _choose_video(container: av.container.InputContainer) -> av.VideoStream | None:
+    """FFmpeg's best video stream, or the largest one where that is a mere picture."""
+    real = [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & _PICTURES and stream.codec_context is not None
+    ]
+    best = container.streams.best("video")
+    if best in real:
+        return container.streams.video[container.streams.video.index(best)]
+    return max(real, key=lambda s: s.codec_context.width * s.codec_context.height, default=None)
+
+
+def _choose_audio(container: av.container.InputContainer) -> av.AudioStream | None:
+    real = [stream for stream in container.streams.audio if stream.codec_context is not None]
+    best = container.streams.best("audio")
+    return next((stream for stream in real if stream is best), real[0] if real else None)
+
+
+class _BoundedReader(io.RawIOBase):
+    """Bytes for FFmpeg, up to a total: a damaged index must not make it go round for ever.
+
+    A file whose sound lies apart from its picture is read some hundred times over (a buffer for
+    each packet), so the bound is far above that; it stops a loop, it does not ration reading.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._left_bytes = 256 * file.seek(0, io.SEEK_END) + 2**30
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self._file.read(size)
+        self._left_bytes -= max(len(chunk), 1024)
+        if self._left_bytes < 0:
+            raise MediaError("limits", "read over and over without an end")
+        return chunk
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()

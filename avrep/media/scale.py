@@ -1,0 +1,43 @@
+"""From decoded frames to displayed RGB: resize, convert, turn."""
+
+import av
+import numpy as np
+import numpy.typing as npt
+from av.video.reformatter import VideoReformatter
+
+from avrep.types import Geometry
+
+
+class FrameScaler:
+    """Brings the frames of one item into one size.
+
+    Resize and colour conversion are one pass of FFmpeg's swscale at the size asked for, with its
+    bilinear filter, which widens with the factor when shrinking and so does not alias. The matrix
+    and range are those that the frame states; what it does not state is taken as BT.601 limited,
+    as swscale takes it. High dynamic range is not tone-mapped. Pixels are taken as square.
+    The turn comes last, on the small picture.
+    """
+
+    def __init__(self, geometry: Geometry, width_px: int, height_px: int, turn_deg: int) -> None:
+        """Take frames of the given stored size that a player turns clockwise by `turn_deg`."""
+        self.turn_deg = turn_deg
+        is_sideways = turn_deg in (90, 270)
+        shown = (height_px, width_px) if is_sideways else (width_px, height_px)
+        self.width_px, self.height_px = geometry.size_px(*shown)
+        self._stored_px = (
+            (self.height_px, self.width_px) if is_sideways else (self.width_px, self.height_px)
+        )
+        self._reformatter = VideoReformatter()
+
+    def rgb(self, frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
+        """The frame as displayed, uint8[height_px, width_px, 3]; a view, to be copied from."""
+        width_px, height_px = self._stored_px
+        scaled = self._reformatter.reformat(
+            frame, width_px, height_px, "rgb24", interpolation="BILINEAR", threads=1
+        )
+        return np.rot90(np.asarray(scaled.to_ndarray(), np.uint8), -self.turn_deg // 90)
+
+
+def clockwise_deg(frame: av.VideoFrame) -> int:
+    """The turn that the frame's display matrix asks of a player: 0, 90, 180 or 270."""
+    return -90 * round(frame.rotation / 90) % 360

@@ -1,0 +1,198 @@
+"""What there is to index below a source: files of a folder or URL, members of tar shards, labels."""
+
+import csv
+import io
+import json
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from fsspec.core import url_to_fs
+from fsspec.utils import get_protocol
+
+from avrep.errors import ConfigError, ShardError
+
+MEDIA_SUFFIXES = frozenset(
+    [".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".flv", ".wmv", ".3gp", ".ogv", ".y4m", ".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".wma", ".aif", ".aiff", ".sph", ".ac3"]
+)
+"""Files with other endings are passed over; they are counted, not rejected."""
+
+_LABELS_FILE = "labels.csv"
+_SIDECAR_LIMIT_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceEntry:
+    """A byte range that should hold one media item."""
+
+    key: str
+    shard: str
+    offset_bytes: int
+    length_bytes: int
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What was found below the sources."""
+
+    root: str
+    """The folder or URL that the entries' shards are relative to."""
+    entries: tuple[SourceEntry, ...]
+    num_passed_over: int
+    """Files that are neither media nor tar shards."""
+    unreadable: tuple[tuple[str, str], ...] = ()
+    """(shard, reason) of tar shards that cannot be listed."""
+
+
+def list_sources(sources: Sequence[str]) -> Listing:
+    """Walk folders, single files, tar shards and fsspec URLs.
+
+    An item's key is its path below the source; with several sources, the source's name comes
+    first. Labels come from a `labels.csv` at the top of a source (column `path`, every other
+    column a label), else from the folder that holds the file, as the label `class`; members of a
+    tar shard may have theirs in a flat `.json` member of the same name (WebDataset's layout).
+
+    Raises:
+        ConfigError: a source does not exist or holds no media.
+    """
+    roots = [_absolute(source) for source in sources]
+    several = len(roots) > 1
+    entries: list[SourceEntry] = []
+    unreadable: list[tuple[str, str]] = []
+    num_passed_over = 0
+    for root in roots:
+        files = _files(root)
+        labels = _label_table(root, {relative for relative, _ in files})
+        prefix = f"{PurePosixPath(root).name}/" if several else ""
+        for relative, length_bytes in files:
+            suffix = PurePosixPath(relative).suffix.lower()
+            shard = _join(root, relative) if several else relative
+            if suffix == ".tar":
+                try:
+                    entries += _tar_members(_join(root, relative), prefix + relative, shard)
+                except ShardError as error:
+                    unreadable.append((shard, str(error)))
+            elif suffix in MEDIA_SUFFIXES:
+                entries.append(
+                    SourceEntry(
+                        key=prefix + relative,
+                        shard=shard,
+                        offset_bytes=0,
+                        length_bytes=length_bytes,
+                        labels=labels.get(relative, {})
+                        if labels is not None
+                        else _folder_label(relative),
+                    )
+                )
+            else:
+                num_passed_over += 1
+    if not entries and not unreadable:
+        raise ConfigError(
+            f"no media below {', '.join(sources)} ({num_passed_over} other files); "
+            "avrep reads video and audio files and .tar shards of them"
+        )
+    return Listing(
+        root="" if several else _folder(roots[0]),
+        entries=tuple(entries),
+        num_passed_over=num_passed_over,
+        unreadable=tuple(unreadable),
+    )
+
+
+def _absolute(source: str) -> str:
+    fs, path = url_to_fs(source)
+    if not fs.exists(path):
+        raise ConfigError(f"no such file, folder or URL: {source}")
+    path = path if get_protocol(source) == "file" else str(fs.unstrip_protocol(path))
+    return path.rstrip("/")
+
+
+def _folder(root: str) -> str:
+    """The folder that holds a source's files: the source, or its parent when it is a file."""
+    fs, path = url_to_fs(root)
+    return root if fs.isdir(path) else root.rpartition("/")[0]
+
+
+def _files(root: str) -> list[tuple[str, int]]:
+    """(path below the root's folder, bytes) of every file, in the order of their names."""
+    fs, path = url_to_fs(root)
+    if not fs.isdir(path):
+        return [(PurePosixPath(root).name, int(fs.info(path)["size"]))]
+    found = fs.find(path, detail=True)
+    base = path.rstrip("/") + "/"
+    files = [
+        (name.removeprefix(base), int(info["size"] or 0))
+        for name, info in found.items()
+        if not PurePosixPath(name).name.startswith(".")
+    ]
+    return sorted(files)
+
+
+def _join(root: str, relative: str) -> str:
+    return f"{_folder(root)}/{relative}"
+
+
+def _folder_label(relative: str) -> dict[str, str]:
+    parent = PurePosixPath(relative).parent.name
+    return {"class": parent} if parent else {}
+
+
+def _label_table(root: str, relatives: set[str]) -> dict[str, dict[str, str]] | None:
+    if _LABELS_FILE not in relatives:
+        return None
+    fs, path = url_to_fs(_join(root, _LABELS_FILE))
+    text = fs.cat_file(path).decode("utf-8-sig", errors="replace")
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    if rows and "path" not in rows[0]:
+        raise ConfigError(
+            f"{root}/{_LABELS_FILE} has no column `path`; it has {', '.join(rows[0])}"
+        )
+    return {
+        row["path"]: {
+            name: value for name, value in row.items() if name and name != "path" and value
+        }
+        for row in rows
+    }
+
+
+def _tar_members(url: str, key_prefix: str, shard: str) -> list[SourceEntry]:
+    """The media members of an uncompressed tar, by their byte ranges: nothing is unpacked."""
+    try:
+        fs, path = url_to_fs(url)
+        with fs.open(path, "rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+            members = [member for member in tar if member.isreg()]
+            sidecars = {
+                member.name.removesuffix(".json"): _sidecar_labels(tar, member)
+                for member in members
+                if member.name.endswith(".json") and member.size <= _SIDECAR_LIMIT_BYTES
+            }
+    except tarfile.TarError as error:
+        raise ShardError(f"{url} is not an uncompressed tar file ({error})") from error
+    return [
+        SourceEntry(
+            key=f"{key_prefix}/{member.name}",
+            shard=shard,
+            offset_bytes=member.offset_data,
+            length_bytes=member.size,
+            labels=sidecars.get(_stem(member.name), _folder_label(member.name)),
+        )
+        for member in members
+        if PurePosixPath(member.name).suffix.lower() in MEDIA_SUFFIXES
+    ]
+
+
+def _stem(name: str) -> str:
+    return str(PurePosixPath(name).with_suffix(""))
+
+
+def _sidecar_labels(tar: tarfile.TarFile, member: tarfile.TarInfo) -> dict[str, str]:
+    file = tar.extractfile(member)
+    try:
+        fields = json.loads(file.read()) if file else {}
+    except ValueError:
+        return {}
+    if not isinstance(fields, dict):
+        return {}
+    return {str(k): str(v) for k, v in fields.items() if isinstance(v, str | int | float)}

@@ -1,0 +1,1 @@
+"""Encoders and heads: weights, and nothing that knows where clips come from."""

@@ -1,0 +1,61 @@
+"""What an encoder gives, and what an encoder is: the wall between encoders and objectives."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Features:
+    """An encoder's answer for a batch of clips.
+
+    Tokens run over the grid in row-major order: time slowest, then height, then width. An encoder
+    that saw only part of the grid (a masked one) gives the visible tokens and says which they are.
+    """
+
+    tokens: Tensor
+    """float[b n d]"""
+    grid: tuple[int, int, int]
+    """Places along time, height and width before any were dropped; for sound, height counts bands of
+    frequency and width is 1."""
+    kept: Tensor | None = None
+    """int64[b n]: where in the flattened grid each token sits; None: all of it, in order."""
+    pooled: Tensor
+    """float[b d]: one vector a clip."""
+
+
+class Encoder(nn.Module, ABC):
+    """A network from clips to `Features`. Built once a run and shared by every objective that asks.
+
+    A video encoder takes float[b 3 t h w]. Whoever adds another kind states its input likewise and
+    refuses anything else by an error that says what was wanted and what came.
+
+    Args:
+        width: d, the width of `tokens` and `pooled`.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    @property
+    def num_parameters(self) -> int:
+        """How many numbers are in its weights, frozen ones included, buffers not."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    @abstractmethod
+    def forward(self, clips: Tensor, /) -> Features: ...
+
+
+def check_video(video: Tensor) -> None:
+    """Refuses what is not a batch of pictures in channels-first order.
+
+    Raises:
+        ValueError: not float[b 3 t h w] with every side at least 1.
+    """
+    if video.ndim != 5 or video.shape[1] != 3 or not video.is_floating_point() or 0 in video.shape:
+        raise ValueError(
+            f"a video encoder wants float[b 3 t h w], all sides at least 1; "
+            f"got {str(video.dtype).removeprefix('torch.')}{list(video.shape)}"
+        )

@@ -1,0 +1,1 @@
+"""Self-supervised objectives: one contract, one file a method."""

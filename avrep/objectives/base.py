@@ -1,0 +1,107 @@
+"""The contract between objectives and the rest: what clips they want, what they give back."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from avrep.augment.video_config import VideoAugmentConfig
+from avrep.models.features import Encoder
+from avrep.sampling.spec import ViewSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewTensors:
+    """One view of a rank's clips, on the device, augmented."""
+
+    video: Tensor | None
+    """float[b 3 t h w]"""
+    pts_s: Tensor
+    """float64[b t]: start of display of each frame, in seconds of the item."""
+    audio: Tensor | None = None
+    """float32[b s], mono, in [-1, 1]"""
+    audio_start_s: Tensor | None = None
+    """float64[b]: time of the first sample."""
+    rate_hz: int = 0
+
+    def __repr__(self) -> str:
+        return (
+            f"ViewTensors(video={_form(self.video)}, audio={_form(self.audio)}, "
+            f"rate_hz={self.rate_hz})"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchTensors:
+    """One rank's share of one step. Row i of every view is a clip of the same item."""
+
+    step: int
+    views: tuple[ViewTensors, ...]
+    """In the order of the objective's `view_specs`, each spec's views side by side."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossOut:
+    """What an objective made of a batch."""
+
+    loss: Tensor
+    """float32[]: mean over the local samples, so that the mean over ranks is the whole batch's."""
+    metrics: Mapping[str, Tensor] = field(default_factory=dict)
+    """float32[] each, detached, means over the local samples likewise."""
+
+    def __post_init__(self) -> None:
+        if self.loss.ndim != 0 or self.loss.dtype != torch.float32:
+            raise ValueError(f"a loss must be float32[], got {_form(self.loss)}")
+        for name, value in self.metrics.items():
+            if value.ndim != 0 or value.requires_grad:
+                raise ValueError(f"metric {name} must be a detached scalar, got {_form(value)}")
+
+
+class Objective(nn.Module, ABC):
+    """A self-supervised task: it holds what it trains beside the encoders, and says what to feed it.
+
+    Encoders are built once a run and handed in, so that several objectives can train one encoder.
+    Heads, predictors, queues and teachers are the objective's own: parameters or buffers, so that
+    a checkpoint has them; teachers have `requires_grad` off. Whatever is random in building it is
+    a function of a seed (`avrep.models.seeded`), whatever is random in `forward` comes from `rng`.
+
+    Nothing but `forward` may compute a loss, so that the hooks of DDP and FSDP see every pass, and
+    every trainable parameter must take part in it. The mean over ranks of the loss, and of its
+    gradient, must be the one-rank value on the joined batch; batch norm keeps to that only when it
+    is synchronised (`torch.nn.SyncBatchNorm`, on GPUs), else its statistics are each rank's own.
+    """
+
+    @abstractmethod
+    def view_specs(self) -> tuple[ViewSpec, ...]:
+        """What clips it needs of each item. One spec may give several views."""
+
+    @abstractmethod
+    def augments(self) -> tuple[VideoAugmentConfig, ...]:
+        """What happens to each view's frames on the device; as many as there are views."""
+
+    @abstractmethod
+    def forward(self, batch: BatchTensors, rng: torch.Generator) -> LossOut:
+        """The loss of this rank's share of the batch.
+
+        Args:
+            batch: the views that `view_specs` asked for, augmented as `augments` says.
+            rng: on the batch's device; a function of (seed, step, rank).
+
+        Raises:
+            ValueError: the views are not those asked for.
+        """
+
+    @abstractmethod
+    def encoders(self) -> dict[str, Encoder]:
+        """What evaluators get: "video", "audio"."""
+
+    def after_step(self, step: int, total_steps: int) -> None:
+        """Moves teachers and queues on; called when `step` of `total_steps` updates are done."""
+
+
+def _form(tensor: Tensor | None) -> str:
+    if tensor is None:
+        return "None"
+    return f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"

@@ -1,0 +1,91 @@
+"""The report's curves: what was learned, whether the features live, how fast it ran."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avrep.report.curves import draw_curve
+from avrep.report.run_files import Metrics
+from avrep.report.wording import escape, number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    title: str
+    unit: str = ""
+    from_zero: bool = False
+    as_percent: bool = False
+
+
+_LOOKS = {
+    "loss": _Look(title="Loss"),
+    "lr": _Look(title="Learning rate", from_zero=True),
+    "feature_std": _Look(title="Feature standard deviation", from_zero=True),
+    "feature_rank": _Look(title="Feature effective rank", from_zero=True),
+    "grad_norm": _Look(title="Gradient norm", from_zero=True),
+    "clips_per_s": _Look(title="Throughput", unit="clips per second", from_zero=True),
+    "wait_share": _Look(title="Time spent waiting for data", as_percent=True),
+}
+_HEALTH = ("feature_std", "feature_rank", "grad_norm")
+_SPEED = ("clips_per_s", "wait_share")
+_BOOKKEEPING = ("total_steps", "elapsed_s", "epoch")
+
+
+def learning_html(metrics: Metrics) -> str:
+    """Cards of curves; empty when nothing was logged."""
+    others = [k for k in metrics.columns if k not in (*_LOOKS, *_BOOKKEEPING)]
+    groups = (
+        (
+            "Learning",
+            "Curves run over the training steps; the dot is the last one. Of a long run, the line is "
+            "a mean of neighbouring steps and the band behind it their smallest and largest value.",
+            ("loss", "lr", *others),
+        ),
+        (
+            "Health of the features",
+            "A standard deviation of 1 means that features fill the sphere evenly; near 0, or with a "
+            "rank near 1, all clips have collapsed onto the same feature.",
+            _HEALTH,
+        ),
+        (
+            "Speed",
+            "Time spent waiting is time that the data did not keep up with the trainer.",
+            _SPEED,
+        ),
+    )
+    return "".join(_card(metrics, *group) for group in groups)
+
+
+def _card(metrics: Metrics, title: str, words: str, keys: tuple[str, ...]) -> str:
+    figures = "".join(_figure(metrics, key) for key in keys if key in metrics.columns)
+    if not figures:
+        return ""
+    return (
+        f"<section class='card'><h2>{title}</h2><p class='note'>{words}</p>"
+        f"<div class='curves'>{figures}</div></section>"
+    )
+
+
+def _figure(metrics: Metrics, key: str) -> str:
+    look = _LOOKS.get(key, _Look(title=key))
+    title = escape(look.title, 80)
+    values = metrics.columns[key]
+    broken = metrics.not_finite.get(key, ())
+    there = values[np.isfinite(values)]
+    said = (
+        f"<span>not finite at {len(broken):,} steps, first {broken[0]:,}</span>" if broken else ""
+    )
+    if not len(there):
+        return f"<figure><figcaption>{title}{said}</figcaption></figure>"
+    if not broken:
+        last = f"{there[-1] * 100:.1f} %" if look.as_percent else number(float(there[-1]))
+        said = f"<span>last: {last}{f' {look.unit}' if look.unit else ''}</span>"
+    svg = draw_curve(
+        metrics.steps,
+        values,
+        title=f"{title} by step",
+        from_zero=look.from_zero,
+        as_percent=look.as_percent,
+        broken_at=broken,
+    )
+    return f"<figure><figcaption>{title}{said}</figcaption>{svg}</figure>"

@@ -1,0 +1,139 @@
+"""The training loop, in plain sight."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from avrep.frozen import FrozenConfig
+from avrep.objectives.base import Objective
+from avrep.training import parallel
+from avrep.training.inputs import to_inputs
+from avrep.training.monitor import feature_health, watch_features
+from avrep.training.optim import OptimConfig
+from avrep.training.schedules import cosine_with_warmup
+from avrep.training.step import Precision, StepResult, take_step
+from avrep.types import Batch
+
+
+class TrainConfig(FrozenConfig):
+    """How long, how fast, how often."""
+
+    batch_size: int = Field(gt=0)
+    """Items in a step, over all ranks."""
+    num_steps: int = Field(gt=0)
+    """The learning rate's schedule ends here."""
+    warmup_steps: int = Field(default=0, ge=0)
+    """Steps over which the learning rate rises from 0 to its peak, `optim.lr`."""
+    final_lr: float = Field(default=0.0, ge=0)
+    """Where the cosine that follows the warm-up ends."""
+    optim: OptimConfig = OptimConfig()
+    precision: Precision = "fp32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    num_threads: int | None = Field(default=None, gt=0)
+    """CPU threads of torch; all cores when not given."""
+    log_every_steps: int = Field(default=10, gt=0)
+    checkpoint_every_steps: int = Field(default=500, gt=0)
+    keep_checkpoints: int = Field(default=2, gt=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRecord:
+    """What is known after a step; the loop's only product besides weights."""
+
+    step: int
+    """Steps done."""
+    total_steps: int
+    lr: float
+    result: StepResult
+    wait_s: float
+    """Waiting for the stream in this step."""
+    elapsed_s: float
+    """This step's whole time, waiting included."""
+    num_clips: int
+    """Clips that this rank trained on in this step."""
+    health: dict[str, float]
+    """Measures of collapse; on logged steps only."""
+    batch: Batch
+
+
+def train(
+    config: TrainConfig,
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    stream: Iterator[Batch],
+    *,
+    seed: int,
+    device: torch.device,
+    on_step: Callable[[StepRecord], None],
+) -> None:
+    """Train on every batch of the stream.
+
+    Args:
+        config: batch size and schedule; `num_steps` is the schedule's end, not the stream's.
+        objective: on `device`.
+        optimizer: over the objective's trainable parameters.
+        stream: batches from the first step to take to the last.
+        seed: the run's seed.
+        device: where to train.
+        on_step: called after each step; logging and checkpoints happen there.
+    """
+    module = parallel.wrap(objective, device)
+    encoder = next(iter(objective.encoders().values()))
+    augments = objective.augments()
+    objective.train()
+    with watch_features(encoder) as watch:
+        began_s = time.perf_counter()
+        for batch, wait_s in _timed(stream):
+            inputs = to_inputs(batch, augments, seed, device)
+            lr = cosine_with_warmup(
+                batch.step,
+                config.num_steps,
+                config.warmup_steps,
+                config.optim.lr,
+                config.final_lr,
+            )
+            result = take_step(
+                module,
+                optimizer,
+                inputs,
+                lr=lr,
+                precision=config.precision,
+                seed=seed,
+                rank=parallel.rank(),
+            )
+            num_done = batch.step + 1
+            objective.after_step(num_done, config.num_steps)
+            logged = num_done % config.log_every_steps == 0 or num_done == config.num_steps
+            health: dict[str, float] = {}
+            if logged and watch.pooled is not None and len(watch.pooled) > 1:
+                # The first rows are one view of each item, whatever came after them.
+                health = asdict(feature_health(watch.pooled[: len(batch.addresses)]))
+            ended_s = time.perf_counter()
+            on_step(
+                StepRecord(
+                    step=num_done,
+                    total_steps=config.num_steps,
+                    lr=lr,
+                    result=result,
+                    wait_s=wait_s,
+                    elapsed_s=ended_s - began_s,
+                    num_clips=len(batch.addresses) * len(batch.views),
+                    health=health,
+                    batch=batch,
+                )
+            )
+            began_s = ended_s
+
+
+def _timed(stream: Iterator[Batch]) -> Iterator[tuple[Batch, float]]:
+    """Each batch with the seconds that it was waited for."""
+    while True:
+        asked_s = time.perf_counter()
+        batch = next(stream, None)
+        if batch is None:
+            return
+        yield batch, time.perf_counter() - asked_s

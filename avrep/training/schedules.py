@@ -1,0 +1,45 @@
+"""Schedules as pure functions of the step: nothing to save, nothing to replay on resume."""
+
+import math
+
+from avrep.errors import ConfigError
+
+
+def cosine_with_warmup(
+    step: int, total_steps: int, warmup_steps: int, peak: float, final: float = 0.0
+) -> float:
+    """The value at `step`: a line from 0 up to `peak`, then half a cosine down to `final`.
+
+        step < warmup_steps:  peak * step / warmup_steps
+        otherwise:            final + (peak - final) * (1 + cos(pi * p)) / 2,
+                              p = (step - warmup_steps) / (total_steps - warmup_steps)
+
+    The first step's value is 0 when there is a warm-up, as in CVRL's released code; `peak` is met
+    exactly at step warmup_steps, `final` at total_steps and after. (Loshchilov and Hutter, arXiv
+    1608.03983, equation 5, one period; warm-up of Goyal et al., arXiv 1706.02677.) In CVRL's
+    released code the cosine already runs beneath the warm-up, so that its peak is 0.15 % lower;
+    here it begins when the warm-up ends.
+
+    Args:
+        step: from 0; steps beyond the end give `final`.
+        total_steps: steps of the run, at least 1.
+        warmup_steps: in [0, total_steps].
+        peak: value at the end of the warm-up.
+        final: value at the end.
+
+    Raises:
+        ConfigError: steps out of range.
+    """
+    if total_steps < 1 or not 0 <= warmup_steps <= total_steps:
+        raise ConfigError(
+            f"warmup_steps is {warmup_steps} of total_steps {total_steps}: it must lie in "
+            f"[0, total_steps] and total_steps be at least 1; shorten the warm-up or train longer"
+        )
+    if step < 0:
+        raise ConfigError(f"step is {step}: steps count from 0")
+    if step >= total_steps:
+        return final
+    if step < warmup_steps:
+        return peak * step / warmup_steps
+    progress = (step - warmup_steps) / (total_steps - warmup_steps)
+    return final + (peak - final) * (1 + math.cos(math.pi * progress)) / 2

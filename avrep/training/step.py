@@ -1,0 +1,68 @@
+"""One optimisation step."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from avrep import rng
+from avrep.objectives.base import BatchTensors, LossOut
+
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepResult:
+    """Numbers of one step, on the host."""
+
+    loss: float
+    grad_norm: float
+    metrics: Mapping[str, float]
+
+
+def take_step(
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    inputs: BatchTensors,
+    *,
+    lr: float,
+    precision: Precision,
+    seed: int,
+    rank: int = 0,
+) -> StepResult:
+    """Forward, backward, update.
+
+    Args:
+        module: the objective, or its DDP wrapper.
+        optimizer: over the objective's trainable parameters.
+        inputs: this rank's part of the step.
+        lr: learning rate of this step, times each group's own `lr_scale` where it has one.
+        precision: "bf16" runs the forward pass under autocast; weights and updates stay fp32.
+        seed: the run's seed; the objective's own draws come from (seed, step, rank).
+        rank: this rank.
+
+    Raises:
+        FloatingPointError: the loss is not finite; no weight was touched.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    device = next(module.parameters()).device
+    generator = torch.Generator(device)
+    generator.manual_seed(rng.device_seed(seed, rng.Stage.OBJECTIVE, inputs.step, rank))
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        out: LossOut = module(inputs, generator)
+    loss = float(out.loss.detach())
+    if not torch.isfinite(out.loss.detach()):
+        raise FloatingPointError(f"the loss of step {inputs.step} is {loss}")
+    optimizer.zero_grad(set_to_none=True)
+    out.loss.backward()
+    parameters = [p for p in module.parameters() if p.grad is not None]
+    grad_norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    optimizer.step()
+    return StepResult(
+        loss=loss,
+        grad_norm=float(grad_norm),
+        metrics={name: float(value) for name, value in out.metrics.items()},
+    )

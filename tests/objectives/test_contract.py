@@ -1,0 +1,165 @@
+"""Proves of every objective in avrep.objectives what the contract promises, at toy size.
+
+A new objective adds one line to `_TOYS`; without it the first test here fails.
+"""
+
+import importlib
+import inspect
+import io
+import pkgutil
+from collections.abc import Callable
+
+import pytest
+import torch
+
+import avrep.objectives
+from avrep.models.features import Encoder
+from avrep.models.heads import ProjectionHeadConfig
+from avrep.models.video_conv import VideoConvConfig, build_video_conv
+from avrep.objectives.base import BatchTensors, LossOut, Objective, ViewTensors
+from avrep.objectives.cvrl import Cvrl, CvrlConfig
+from avrep.sampling.pairs import PairConfig
+from avrep.sampling.spec import num_views
+
+
+def _toy_encoder(seed: int) -> Encoder:
+    return build_video_conv(VideoConvConfig(arch="r3d_18_fast", base_width=4), seed)
+
+
+def _toy_cvrl(seed: int) -> Objective:
+    config = CvrlConfig(
+        sampler=PairConfig(num_frames=4),
+        crop_px=32,
+        head=ProjectionHeadConfig(hidden_width=16, num_hidden=2, out_width=8),
+    )
+    return Cvrl(config, _toy_encoder(seed), seed)
+
+
+_TOYS: dict[type[Objective], Callable[[int], Objective]] = {Cvrl: _toy_cvrl}
+_EACH = pytest.mark.parametrize("build", _TOYS.values(), ids=[kind.__name__ for kind in _TOYS])
+
+
+def _toy_batch(objective: Objective, num_clips: int = 4, seed: int = 0) -> BatchTensors:
+    generator = torch.Generator().manual_seed(seed)
+    frames = [
+        spec.sampler.num_frames for spec in objective.view_specs() for _ in range(num_views(spec))
+    ]
+    views = tuple(
+        ViewTensors(
+            video=torch.randn(
+                num_clips, 3, num_frames, augment.crop_px, augment.crop_px, generator=generator
+            ),
+            pts_s=torch.arange(num_frames, dtype=torch.float64).repeat(num_clips, 1) / 25,
+        )
+        for num_frames, augment in zip(frames, objective.augments(), strict=True)
+    )
+    return BatchTensors(step=3, views=views)
+
+
+def _run(objective: Objective, batch: BatchTensors) -> LossOut:
+    return objective(batch, torch.Generator().manual_seed(5))
+
+
+def test_every_objective_has_a_toy() -> None:
+    modules = [
+        importlib.import_module(f"avrep.objectives.{module.name}")
+        for module in pkgutil.iter_modules(avrep.objectives.__path__)
+    ]
+    found = {
+        member
+        for module in modules
+        for _, member in inspect.getmembers(module, inspect.isclass)
+        if issubclass(member, Objective) and not inspect.isabstract(member)
+    }
+    assert found == set(_TOYS)
+
+
+@_EACH
+def test_there_is_an_augmentation_for_each_view(build: Callable[[int], Objective]) -> None:
+    objective = build(0)
+    assert len(objective.augments()) == sum(num_views(spec) for spec in objective.view_specs())
+
+
+@_EACH
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_the_loss_is_finite_and_reaches_every_trainable_parameter_and_no_other(
+    build: Callable[[int], Objective], precision: torch.dtype
+) -> None:
+    objective = build(0)
+    batch = _toy_batch(objective)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+        out = _run(objective, batch)
+    assert out.loss.dtype == torch.float32
+    assert out.loss.isfinite()
+    assert out.metrics
+    assert all(value.isfinite() for value in out.metrics.values())
+    out.loss.backward()
+    for name, parameter in objective.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
+            assert parameter.grad.abs().sum() > 0, name
+        else:
+            assert parameter.grad is None, name
+
+
+@_EACH
+def test_seed_and_step_decide_the_loss(build: Callable[[int], Objective]) -> None:
+    first, again, other = build(1), build(1), build(2)
+    batch = _toy_batch(first)
+    expected = _run(first, batch)
+    torch.rand(7)  # What the global generator did in between must not matter.
+    repeated = _run(again, batch)
+    assert torch.equal(repeated.loss, expected.loss)
+    assert {**repeated.metrics} == {**expected.metrics}
+    assert not torch.equal(_run(other, batch).loss, expected.loss)
+
+
+@_EACH
+def test_a_state_dict_carries_the_whole_objective(build: Callable[[int], Objective]) -> None:
+    trained, fresh = build(1), build(2)
+    batch = _toy_batch(trained)
+    optimizer = torch.optim.SGD([p for p in trained.parameters() if p.requires_grad], lr=0.01)
+    for step in (1, 2):
+        optimizer.zero_grad()
+        _run(trained, batch).loss.backward()
+        optimizer.step()
+        trained.after_step(step, 10)
+    file = io.BytesIO()
+    torch.save(trained.state_dict(), file)
+    file.seek(0)
+    fresh.load_state_dict(torch.load(file, weights_only=True))
+    assert torch.equal(_run(fresh, batch).loss, _run(trained, batch).loss)
+    # Batch norm's averages too, which only evaluation mode shows.
+    assert torch.equal(_run(fresh.eval(), batch).loss, _run(trained.eval(), batch).loss)
+
+
+@_EACH
+def test_forward_leaves_the_global_generator_alone(build: Callable[[int], Objective]) -> None:
+    objective = build(0)
+    batch = _toy_batch(objective)
+    before = torch.get_rng_state()
+    _run(objective, batch).loss.backward()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@_EACH
+def test_encoders_are_those_handed_in_and_part_of_the_objective(
+    build: Callable[[int], Objective],
+) -> None:
+    objective = build(0)
+    encoders = objective.encoders()
+    assert encoders
+    assert set(encoders) <= {"video", "audio"}
+    assert all(
+        any(encoder is part for part in objective.modules()) for encoder in encoders.values()
+    )
+
+
+def test_a_loss_or_metric_of_another_form_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"float32\[\], got float32\[2\]"):
+        LossOut(loss=torch.zeros(2))
+    with pytest.raises(ValueError, match=r"float32\[\], got float64\[\]"):
+        LossOut(loss=torch.zeros((), dtype=torch.float64))
+    with pytest.raises(ValueError, match="metric top1 must be a detached scalar"):
+        LossOut(loss=torch.zeros(()), metrics={"top1": torch.zeros((), requires_grad=True)})
