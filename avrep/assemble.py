@@ -1,5 +1,6 @@
 """From a configuration to the things that it describes."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,13 @@ def training_source(config: RunConfig, objective: Objective) -> StreamSource:
         decoder=config.data.decoder,
         limits=config.data.limits,
     )
+
+
+def data_digest(source: StreamSource) -> str:
+    """Hex SHA-256 of what a run reads: the catalogue's rows and which of them are used."""
+    digest = hashlib.sha256(source.catalog.digest.encode())
+    digest.update(source.plan.rows.astype("<i8").tobytes())
+    return digest.hexdigest()
 
 
 def _listed_rows(catalog: Catalog, path: Path) -> RowNumbers:

@@ -33,8 +33,8 @@ from avrep.types import Batch, RowNumbers
 # Augmentations drawn here are not those of training.
 _AUGMENTED_LANE = 1 << 16
 
-PLAIN_INSTANCE = "same video"
-AUGMENTED_INSTANCE = "same video, augmented"
+PLAIN_INSTANCE = "video"
+AUGMENTED_INSTANCE = "video, augmented"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

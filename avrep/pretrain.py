@@ -11,15 +11,14 @@ RUN/
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
-from avrep.assemble import build_objective, training_source
-from avrep.config import RunConfig, differences, dump_config, parse_config
+from avrep.assemble import build_objective, data_digest, training_source
+from avrep.config import RunConfig, differences, dump_config, load_config
 from avrep.environment import describe_environment, package_versions
 from avrep.errors import ConfigError
 from avrep.media.index import read_rejects
@@ -41,7 +40,10 @@ from avrep.training.recorder import Recorder, numbers
 
 MAY_CHANGE_ON_RESUME = frozenset(
     {
+        "data.catalog",
         "data.root",
+        "data.split",
+        "data.keys",
         "data.num_decode_actors",
         "data.prefetch_batches",
         "data.max_failure_share",
@@ -52,7 +54,7 @@ MAY_CHANGE_ON_RESUME = frozenset(
         "train.keep_checkpoints",
     }
 )
-"""Config values that do not decide what is computed."""
+"""Config values that do not decide what is computed; which items are read, a digest watches."""
 
 
 def pretrain(
@@ -112,7 +114,7 @@ def pretrain(
                 step=record.step,
                 config=config.model_dump(mode="json"),
                 versions=package_versions(),
-                catalog_digest=source.catalog.digest,
+                data_digest=data_digest(source),
             )
             save_checkpoint(run_dir, state, objective, optimizer, config.train.keep_checkpoints)
             account.write()
@@ -135,16 +137,16 @@ def pretrain(
         )
 
 
-def read_run_config(run_dir: Path) -> RunConfig:
-    """The config that a run was made with.
+def read_run_config(run_dir: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """The config that a run was made with, with `key=value` overrides.
 
     Raises:
-        ConfigError: the folder holds no run.
+        ConfigError: the folder holds no run, or see `load_config`.
     """
     path = run_dir / "config.yaml"
     if not path.is_file():
         raise ConfigError(f"no run at {run_dir}; make one: avrep train CONFIG --out {run_dir}")
-    return parse_config(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+    return load_config(path, overrides)
 
 
 def load_encoder(run_dir: Path | str, *, trained: bool = True) -> Encoder:
@@ -181,10 +183,10 @@ def _check_same_run(
         raise ConfigError(
             f"{run_dir} was made with another config ({listed}); choose another --out"
         )
-    if state.catalog_digest != source.catalog.digest:
+    if state.data_digest != data_digest(source):
         raise ConfigError(
-            f"{source.catalog.path} is not the catalogue that {run_dir} was made with; "
-            "resume with that one, or choose another --out"
+            f"{source.catalog.path} gives other items than those that {run_dir} was made with; "
+            "resume with the same catalogue and filters, or choose another --out"
         )
 
 

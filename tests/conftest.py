@@ -1,14 +1,28 @@
-"""What tests share: one Ray instance a session, the real media, single-threaded torch."""
+"""What tests share: one Ray instance a session, a small corpus, the real media."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from avrep.media.catalog import Catalog
+from avrep.media.index import index_sources
+from avrep.media.synth import write_corpus
+from avrep.media.synth_scene import SynthConfig
 
 _MEDIA_CANDIDATES = (
     os.environ.get("AVREP_MEDIA"),
     str(Path(__file__).parents[2] / "shared" / "media"),
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_torch_thread() -> None:
+    """Tests share two cores with the processes that they start."""
+    import torch
+
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +38,29 @@ def media_root() -> Path:
     if os.environ.get("AVREP_REQUIRE_MEDIA") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def synth_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic corpus of 24 videos (16 train, 8 test), one timing clip, one sound."""
+    config = SynthConfig(
+        num_videos=24, num_flash_beep=1, num_speech=1, duration_s=1.5, width_px=64, height_px=48
+    )
+    return write_corpus(tmp_path_factory.mktemp("synth") / "corpus", config)
+
+
+@pytest.fixture(scope="session")
+def synth_catalog(synth_folder: Path) -> Catalog:
+    """The catalogue of `synth_folder`."""
+    path = synth_folder.parent / "corpus.parquet"
+    index_sources([str(synth_folder)], path, num_workers=1)
+    return Catalog.open(path)
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """Ray on this machine, started once a session."""
+    from avrep.cluster.session import ray_session
+
+    with ray_session(num_decode_actors=4):
+        yield

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from avrep.cluster.session import ray_session
 from avrep.cluster.stream import ray_stream
-from avrep.config import DataConfig, load_config
+from avrep.config import DataConfig
 from avrep.evaluate import compare_measurements, find_task, measure_run
 from avrep.evaluation.protocols import ProtocolConfig
 from avrep.evaluation.results import EvalRow, write_rows
 from avrep.pipeline.stream import OpenStream, plain_stream
+from avrep.pretrain import read_run_config
 from avrep.report.progress import count_progress
 
 
@@ -44,7 +45,7 @@ def evaluate_run(
     Raises:
         ConfigError: no such task, or what it needs is not there.
     """
-    config = load_config(run_dir / "config.yaml", overrides)
+    config = read_run_config(run_dir, overrides)
     items = find_task(config, task, splits, fold)
     protocols = ProtocolConfig()
     with open_streams(config.data) as stream, count_progress("embedding", "items") as progress:

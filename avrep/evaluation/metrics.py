@@ -186,7 +186,8 @@ def _resample(
         size = min(_CHUNK, num_resamples - start)
         drawn = _times_drawn(len(names), size, rng)
         mass = drawn @ masses
-        # A resample in which one of several small sets has no video at all has no mean.
-        whole = (mass > 0).all(axis=1)
-        means.append(((drawn @ sums)[whole] / mass[whole]).mean(axis=1))
+        # A resample may leave a small set without any video: the mean is then over the others.
+        present = mass > 0
+        ratios = (drawn @ sums) / np.where(present, mass, 1)
+        means.append(ratios.sum(axis=1) / present.sum(axis=1))
     return _mean_of_means(scores, weights), np.concatenate(means), len(names)

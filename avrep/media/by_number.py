@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import BinaryIO, Protocol
 
-import av
 import numpy as np
 import numpy.typing as npt
 
 from avrep.errors import MediaError
 from avrep.media.assemble import Pictures, by_view, clips, new_frames, read_sounds
-from avrep.media.frame_times import read_frame_times, shown_at
+from avrep.media.frame_times import FrameTimes, read_frame_times, shown_at
 from avrep.media.limits import DecodeLimits
 from avrep.media.media_file import MediaFile
 from avrep.media.scale import FrameScaler
@@ -20,16 +19,18 @@ _CHUNK_FRAMES = 8
 
 
 class NumberedFrames(Protocol):
-    """A library's reader of one video stream; frames are counted in display order, hidden ones too."""
+    """A library's reader of one video stream."""
 
-    def __len__(self) -> int: ...
     def rgb(self, numbers: Sequence[int]) -> npt.NDArray[np.uint8]:
-        """The frames of ascending numbers, uint8[n h w 3], turned as they are displayed."""
+        """Frames by their number in `FrameTimes`, ascending; uint8[n h w 3], turned for display."""
         ...
 
 
-Opener = Callable[[bytes | BinaryIO, int], NumberedFrames]
-"""Opens the video stream of the given index of a source."""
+Opener = Callable[[bytes | BinaryIO, MediaFile, FrameTimes], NumberedFrames]
+"""Opens a source with the library, given what PyAV found: the chosen stream and its frames.
+
+Raises MediaError where the library counts other frames than PyAV.
+"""
 
 
 def decode_by_number(
@@ -65,22 +66,18 @@ def _read_pictures(
     if media.video is None:
         raise MediaError("video", "frames are wanted but there is no video stream")
     table = read_frame_times(media)
-    reader = opener(source, media.video.index)
-    if len(reader) != table.num_packets:
-        raise MediaError(
-            "video", f"the decoder counts {len(reader)} frames, the container {table.num_packets}"
-        )
+    reader = opener(source, media, table)
     wanted, place = np.unique(shown_at(table.pts_s, times_s), return_inverse=True)
     unique, scaler = None, None
     for first in range(0, len(wanted), _CHUNK_FRAMES):
         chunk = wanted[first : first + _CHUNK_FRAMES]
-        stored = reader.rgb(table.packet_rank[chunk].tolist())
+        stored = reader.rgb(chunk.tolist())
         if unique is None or scaler is None:
             scaler = FrameScaler(geometry, stored.shape[2], stored.shape[1], turn_deg=0)
             new_frames(len(times_s), scaler, media.limits)
             unique = new_frames(len(wanted), scaler, media.limits)
         for row, frame in enumerate(stored, start=first):
-            unique[row] = scaler.rgb(av.VideoFrame.from_ndarray(frame, format="rgb24"))
+            unique[row] = scaler.resized(frame)
     if unique is None:
         raise MediaError("video", "no frame could be decoded")
     return by_view(unique[place], table.pts_s[wanted[place]], views)

@@ -14,8 +14,13 @@ import numpy.typing as npt
 
 from avrep.errors import ConfigError, MediaError
 from avrep.media.by_number import decode_by_number
+from avrep.media.frame_times import FrameTimes
 from avrep.media.limits import DecodeLimits
+from avrep.media.media_file import MediaFile
 from avrep.types import Clip, ClipTimes, Geometry
+
+# In program streams it drops the first group of pictures, and it has no times in transport streams.
+_EXACT_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"})
 
 
 def decode_views(
@@ -35,9 +40,8 @@ def decode_views(
 class _DecordFrames:
     """Frames of a file by number, as displayed."""
 
-    def __init__(self, source: bytes | BinaryIO, stream_index: int) -> None:
-        # decord has FFmpeg choose the stream; another choice shows in the number of frames.
-        del stream_index
+    def __init__(self, source: bytes | BinaryIO, media: MediaFile, table: FrameTimes) -> None:
+        _refuse_what_decord_gets_wrong(media, table)
         try:
             import decord
         except ImportError as error:
@@ -52,15 +56,30 @@ class _DecordFrames:
             self._reader = decord.VideoReader(file, ctx=decord.cpu(0), num_threads=1)
         except (self._error, RuntimeError) as error:
             raise MediaError("video", f"decord: {_first_line(error)}") from None
-
-    def __len__(self) -> int:
-        return len(self._reader)
+        num_frames = len(self._reader)
+        if num_frames != len(table.pts_s):
+            raise MediaError(
+                "video", f"decord counts {num_frames} frames, the container {len(table.pts_s)}"
+            )
 
     def rgb(self, numbers: Sequence[int]) -> npt.NDArray[np.uint8]:
         try:
             return self._reader.get_batch(list(numbers)).asnumpy()
         except (self._error, RuntimeError) as error:
             raise MediaError("video", f"decord: {_first_line(error)}") from None
+
+
+def _refuse_what_decord_gets_wrong(media: MediaFile, table: FrameTimes) -> None:
+    """Measured with decord 0.6: each of these gave other frames than those asked for."""
+    container = media.container.format.name
+    if container not in _EXACT_CONTAINERS:
+        raise MediaError("video", f"decord misses frames in {container}; use decoder: pyav")
+    if len(table.pts_s) != table.num_packets:
+        raise MediaError("video", "decord miscounts behind edit lists; use decoder: pyav")
+    if table.has_open_groups:
+        raise MediaError("video", "decord misses frames in open groups; use decoder: pyav")
+    if media.video is not media.container.streams.best("video"):
+        raise MediaError("video", "decord cannot choose this stream; use decoder: pyav")
 
 
 def _first_line(error: Exception) -> str:

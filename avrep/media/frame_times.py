@@ -31,6 +31,8 @@ class FrameTimes:
     """Place of each frame's packet among all of the stream's packets in display order; differs
     from 0, 1, 2, ... where an edit list hides frames."""
     num_packets: int
+    has_open_groups: bool
+    """Frames that follow a key frame in the file are shown before it: they need the group before."""
 
 
 def shown_at(pts_s: TimesS, times_s: TimesS) -> npt.NDArray[np.int64]:
@@ -104,4 +106,15 @@ def frame_times(
         ),
         packet_rank=np.array([rank for rank, _ in shown.values()], np.int64),
         num_packets=len(stamps),
+        has_open_groups=_has_open_groups(stamps),
     )
+
+
+def _has_open_groups(stamps: Sequence[PacketStamp]) -> bool:
+    key_ticks: int | None = None
+    for stamp in stamps:
+        if stamp.is_keyframe:
+            key_ticks = stamp.ticks
+        elif key_ticks is not None and stamp.ticks < key_ticks:
+            return True
+    return False

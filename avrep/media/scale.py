@@ -3,9 +3,12 @@
 import av
 import numpy as np
 import numpy.typing as npt
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from avrep.types import Geometry
+
+# Without full chroma interpolation white comes out as 253 and colours change by twice as much.
+_FILTER = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT
 
 
 class FrameScaler:
@@ -33,9 +36,28 @@ class FrameScaler:
         """The frame as displayed, uint8[height_px, width_px, 3]; a view, to be copied from."""
         width_px, height_px = self._stored_px
         scaled = self._reformatter.reformat(
-            frame, width_px, height_px, "rgb24", interpolation="BILINEAR", threads=1
+            frame, width_px, height_px, "rgb24", interpolation=_FILTER, threads=1
         )
         return np.rot90(np.asarray(scaled.to_ndarray(), np.uint8), -self.turn_deg // 90)
+
+    def resized(self, rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """A displayed frame, uint8[h w 3], in the size asked for, by the same filter.
+
+        Channel by channel, as grey: swscale would take RGB through YUV and lose levels.
+        """
+        if rgb.shape[:2] == (self.height_px, self.width_px):
+            return rgb
+        planes = [
+            self._reformatter.reformat(
+                av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb[..., channel]), format="gray"),
+                self.width_px,
+                self.height_px,
+                interpolation=_FILTER,
+                threads=1,
+            ).to_ndarray()
+            for channel in range(3)
+        ]
+        return np.stack(planes, axis=-1, dtype=np.uint8)
 
 
 def clockwise_deg(frame: av.VideoFrame) -> int:

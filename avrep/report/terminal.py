@@ -5,10 +5,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from avrep.evaluation.results import EvalRow, table_rows
-
-_WHOLE_TABLE = ("task", "videos", "groups")
-"""Columns that most often say the same on every line, and then stand above the table."""
+from avrep.evaluation.results import EvalRow
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -20,24 +17,33 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 def print_results(rows: Sequence[EvalRow]) -> None:
-    """Results in percent; what all lines have in common is said once, above them."""
-    header, *lines = table_rows(rows)
-    shared = {
-        name: lines[0][i]
-        for i, name in enumerate(header)
-        if lines and name in _WHOLE_TABLE and len({line[i] for line in lines}) == 1
-    }
-    kept = [i for i, name in enumerate(header) if name not in shared]
-    console = Console()
-    if shared:
-        task = shared.get("task", "")
-        counts = [f"{shared[name]} {name}" for name in ("videos", "groups") if name in shared]
-        console.print(", ".join([task, *counts] if task else counts), style="bold")
-    print_table([header[i] for i in kept], ([line[i] for i in kept] for line in lines))
-    if lines:
-        confidence = rows[0].confidence
-        console.print(
-            f"percent, with {100 * confidence:.0f} % intervals over the test videos; "
-            "difference: pretrained - untrained",
-            style="dim",
+    """Results in percent, one line a metric; the intervals of the encoders are in the report."""
+    found: dict[tuple[str, str], dict[str, EvalRow]] = {}
+    for row in rows:
+        place = (row.label, f"{row.protocol} {row.metric}")
+        found.setdefault(place, {})[row.encoder] = row
+    lines = [
+        (
+            *place,
+            *(_percent(row.get(name)) for name in ("pretrained", "untrained")),
+            _with_interval(row.get("difference")),
+            f"{100 * row['pretrained'].chance:.1f}",
         )
+        for place, row in found.items()
+    ]
+    header = ("label", "protocol", "pretrained", "untrained", "difference [interval]", "chance")
+    print_table(header, lines)
+    if rows:
+        first = rows[0]
+        say = f"percent, {first.num_test} test videos; difference: pretrained - untrained"
+        Console().print(f"{say}, {100 * first.confidence:.0f} % interval", style="dim")
+
+
+def _percent(row: EvalRow | None) -> str:
+    return "" if row is None else f"{100 * row.value:.1f}"
+
+
+def _with_interval(row: EvalRow | None) -> str:
+    if row is None:
+        return ""
+    return f"{100 * row.value:+.1f} [{100 * row.ci_low:+.1f}, {100 * row.ci_high:+.1f}]"

@@ -3,7 +3,7 @@
     checkpoints/step-00000200/
         model.safetensors    parameters and buffers of the objective
         optimizer.pt         optimizer state, loaded with weights_only=True
-        state.json           step, config, package versions, digest of the catalogue
+        state.json           step, config, package versions, digest of the items read
 
 The data state is the step: addresses, augmentation and the objective's own draws all follow from it.
 """
@@ -32,7 +32,8 @@ class RunState:
     """Steps done: the next one to take."""
     config: dict[str, Any]
     versions: dict[str, str]
-    catalog_digest: str
+    data_digest: str
+    """Of the items that the run reads; see `avrep.assemble.data_digest`."""
 
 
 def save_checkpoint(

@@ -165,6 +165,16 @@ def test_groups_reach_the_intervals() -> None:
         assert {row.num_clusters for row in rows} == {clusters}
 
 
+def test_groups_reach_the_probe() -> None:
+    # Ten groups of eight train videos: a fifth held out by whole groups is two of them.
+    groups = tuple(f"g{row // 8:02d}" for row in range(80))
+    train = dataclasses.replace(table("train", 80, 0, 0.5), groups=groups)
+    config = ProtocolConfig(protocols=("linear",))
+    test = table("test", 40, 1, 0.5)
+    scores = score_features(train, test, "motion", config=config, seed=0)
+    assert scores[0].note.endswith("chosen on 16 train videos of 2 groups")
+
+
 def test_folds_and_seeds_over_runs() -> None:
     config = ProtocolConfig(protocols=("knn", "retrieval"), retrieval_ks=(1,), num_resamples=300)
     runs = {

@@ -76,8 +76,22 @@ def test_rounding_noise_of_a_constant_is_not_blown_up() -> None:
     np.testing.assert_allclose(scaled[:, :8].std(axis=0), 1, rtol=1e-6)
 
 
-def test_scaling_is_measured_on_the_rows_fitted() -> None:
-    train, _ = blobs(0, 40)
+def test_scaling_is_measured_on_the_rows_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    train, labels = blobs(0, 40)
+    sizes: list[int] = []
+    means: list[float] = []
+    whole_fit = linear._fit
+
+    def spy(features, *rest):
+        sizes.append(len(features))
+        means.append(float(np.abs(features.mean(axis=0)).max()))
+        return whole_fit(features, *rest)
+
+    monkeypatch.setattr(linear, "_fit", spy)
+    linear_probe(train, labels, None, train + 5, config=CONFIG, seed=0)
+    # Each value of the grid is fitted without the 8 held-out videos, the chosen one with them.
+    assert sizes == [32] * len(CONFIG.l2_grid) + [40]
+    assert max(means) < 1e-9
     _, scaled = linear._scale(train, train[:3] + 5, CONFIG)
     _, other = linear._scale(train, np.concatenate([train[:3] + 5, train * 1000]), CONFIG)
     np.testing.assert_array_equal(scaled, other[:3])

@@ -71,6 +71,12 @@ def decoded_sound(path: Path) -> tuple[Fraction, int, np.ndarray]:
     with opened(path) as container:
         frames = list(container.decode(container.streams.audio[0]))
     first = frames[0]
+    due_s = Fraction(first.pts or 0) * Fraction(first.time_base or 1)
+    for frame in frames:
+        # No gap and no overlap between one frame and the next; Matroska keeps milliseconds.
+        shown_s = Fraction(frame.pts or 0) * Fraction(frame.time_base or 1)
+        assert abs(shown_s - due_s) <= (Fraction(1, 1000) if path.suffix == ".mkv" else 0)
+        due_s += Fraction(frame.samples, frame.sample_rate)
     sound = np.concatenate([np.asarray(frame.to_ndarray(), np.float64)[0] for frame in frames])
     sound /= 32767 if first.format.name.startswith("s16") else 1
     return Fraction(first.pts or 0) * Fraction(first.time_base or 1), first.sample_rate, sound

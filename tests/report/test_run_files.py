@@ -99,7 +99,7 @@ def test_damaged_files_leave_a_note_each_and_the_rest_is_read(run_dir: Path) -> 
 
 def test_a_yaml_that_would_run_code_does_not(run_dir: Path, tmp_path: Path) -> None:
     planted = tmp_path / "planted"
-    command = f'!!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path ["{planted}"]]'
+    command = f'!!python/object/apply:os.mkdir ["{planted}"]'
     (run_dir / "config.yaml").write_text(f"objective: {command}\n")
     run = read_run(run_dir)
     assert not planted.exists()

@@ -18,7 +18,7 @@ def make_model(width: int = 3) -> nn.Module:
 
 
 def make_state(step: int) -> RunState:
-    return RunState(step=step, config={"a": {"b": 1}}, versions={"torch": "2"}, catalog_digest="d")
+    return RunState(step=step, config={"a": {"b": 1}}, versions={"torch": "2"}, data_digest="d")
 
 
 def train_a_little(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> None:

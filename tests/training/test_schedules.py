@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avrep.errors import ConfigError
@@ -39,6 +39,7 @@ def test_a_run_may_be_all_warm_up() -> None:
     assert [cosine_with_warmup(step, 2, 2, 1.0, 0.5) for step in range(3)] == [0.0, 0.5, 0.5]
 
 
+@settings(deadline=None)
 @given(
     total=st.integers(1, 500),
     share=st.floats(0, 1),
