@@ -21,6 +21,7 @@ from avrep.evaluation.results import EvalRow
 from avrep.evaluation.scores import VideoScores
 from avrep.evaluation.tasks import TaskItems, catalog_task, ucf101_task
 from avrep.models.features import Encoder
+from avrep.objectives.base import Objective
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.plan import Sweep
 from avrep.pipeline.stream import OpenStream, plain_stream
@@ -134,6 +135,31 @@ def compare_measurements(
     )
 
 
+def dense_spec(config: RunConfig, objective: Objective, num_clips: int) -> ViewSpec:
+    """Evenly spaced clips with the objective's own distance between frames and decode geometry."""
+    spec = objective.view_specs()[0]
+    sampler = DenseConfig(
+        num_frames=config.evaluation.num_frames or spec.sampler.num_frames,
+        stride=spec.sampler.stride,
+        fps=spec.sampler.fps,
+        num_clips=num_clips,
+    )
+    return ViewSpec(sampler=sampler, geometry=spec.geometry)
+
+
+def crop_config(config: RunConfig, objective: Objective) -> CropConfig:
+    """The fixed crops of evaluation, normalised as the objective's training clips are."""
+    train_view = objective.augments()[0]
+    crop_px = config.evaluation.crop_px or train_view.crop_px
+    return CropConfig(
+        short_side_px=crop_px,
+        crop_px=crop_px,
+        num_crops=config.evaluation.num_crops,
+        mean=train_view.mean,
+        std=train_view.std,
+    )
+
+
 class _Embedder:
     """Runs both encoders over catalogue rows."""
 
@@ -152,15 +178,7 @@ class _Embedder:
         self._device = device
         self._open_stream = open_stream
         self._progress = progress
-        train_view = self._objective.augments()[0]
-        crop_px = config.evaluation.crop_px or train_view.crop_px
-        self._crop_config = CropConfig(
-            short_side_px=crop_px,
-            crop_px=crop_px,
-            num_crops=config.evaluation.num_crops,
-            mean=train_view.mean,
-            std=train_view.std,
-        )
+        self._crop_config = crop_config(config, self._objective)
 
     def plain(self, rows: RowNumbers) -> Embedding:
         """Evenly spaced clips under fixed crops, not augmented."""
@@ -171,18 +189,12 @@ class _Embedder:
         return self._embed(rows, 2, self._augmented)
 
     def _embed(self, rows: RowNumbers, num_clips: int, transform: Transform) -> Embedding:
-        evaluation, spec = self._config.evaluation, self._objective.view_specs()[0]
-        sampler = DenseConfig(
-            num_frames=evaluation.num_frames or spec.sampler.num_frames,
-            stride=spec.sampler.stride,
-            fps=spec.sampler.fps,
-            num_clips=num_clips,
-        )
-        sweep = Sweep(seed=self._config.seed, rows=rows, batch_size=evaluation.batch_size)
+        batch_size = self._config.evaluation.batch_size
+        sweep = Sweep(seed=self._config.seed, rows=rows, batch_size=batch_size)
         source = StreamSource(
             catalog=self._catalog,
             plan=sweep,
-            specs=(ViewSpec(sampler=sampler, geometry=spec.geometry),),
+            specs=(dense_spec(self._config, self._objective, num_clips),),
             decoder=self._config.data.decoder,
             limits=self._config.data.limits,
         )

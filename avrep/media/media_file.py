@@ -89,17 +89,20 @@ class MediaFile:
         Raises:
             MediaError: stage "limits" after `limits.max_packets` in the life of this object.
         """
-        for _ in range(_MAX_FAILURES_IN_A_ROW):
+        num_failures = 0
+        while num_failures < _MAX_FAILURES_IN_A_ROW:
             try:
                 for packet in self.container.demux(streams):
-                    self._num_packets += 1
-                    if self._num_packets > self.limits.max_packets:
-                        raise MediaError("limits", f"over {self.limits.max_packets} packets")
+                    num_failures = 0
                     # An empty packet means "drain" to a decoder, which would then refuse the rest.
                     if packet.size:
+                        self._num_packets += 1
+                        if self._num_packets > self.limits.max_packets:
+                            raise MediaError("limits", f"over {self.limits.max_packets} packets")
                         yield packet
                 return
             except FFmpegError:
+                num_failures += 1
                 self.num_bad_packets += 1
 
     def decode_video(self, packet: av.Packet) -> list[av.VideoFrame]:

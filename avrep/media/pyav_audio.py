@@ -31,6 +31,10 @@ _VORBIS_JITTER_S = Fraction(50, 1000)
 # Half the taps of FFmpeg's resampling filter, in samples of the lower rate, with room to spare.
 _FILTER_REACH = 32
 
+# FFmpeg keeps the pointers to further planes elsewhere, where PyAV 18 does not look: reading the
+# array of such a frame ends the process.
+_MAX_PLANES = 8
+
 _FULL_SCALE = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
 
 
@@ -226,20 +230,33 @@ class _Sound:
         if frame.sample_rate != self._source_hz:
             self._media.num_bad_packets += 1
             return None
+        try:
+            samples = _mono(frame)
+        except FFmpegError:
+            self._media.num_bad_packets += 1
+            return None
         self.num_frames += 1
         start = self.position if expected is None else expected
         if frame.pts is not None:
             stamped = self._number_of(frame.pts)
             if expected is None or abs(stamped - expected) > self._jitter:
                 start = stamped
-        return start, _mono(frame)
+        return start, samples
 
 
 def _mono(frame: av.AudioFrame) -> npt.NDArray[np.float32]:
+    """The mean of a frame's channels, full scale at 1.
+
+    Raises:
+        FFmpegError: the channels cannot be interleaved.
+    """
+    channels = frame.layout.nb_channels
+    if frame.format.is_planar and channels > _MAX_PLANES:
+        frame = av.AudioResampler(format=frame.format.packed).resample(frame)[0]
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
-    kind = frame.format.name.removesuffix("p")
+        samples = samples.reshape(-1, channels).T
+    kind = frame.format.packed.name
     mono = samples.mean(axis=0, dtype=np.float64)
     if kind == "u8":
         mono -= _FULL_SCALE["u8"]

@@ -23,11 +23,13 @@ _VERDICT_CLASS = {
     Verdict.NOT_MEASURED: "even",
 }
 _PROTOCOLS = {
+    "instance": "Finding the other clip of the same video",
     "linear": "Linear probe on frozen features",
     "knn": "k nearest neighbours on frozen features",
-    "retrieval": "Retrieval between items",
-    "instance": "Recognising another clip of the same item",
+    "retrieval": "Retrieval of videos with the same label",
 }
+# One metric of each protocol leads; the others stand below, folded up.
+_LEADING = {"instance": "R@1", "linear": "top1", "knn": "top1", "retrieval": "R@1"}
 _METRICS = {
     "top1": "Share of the test videos given the right label (top1).",
     "mean_class": "Mean over the labels of the share of videos given the right one (mean_class).",
@@ -38,15 +40,16 @@ _METRICS = {
 
 def results_html(comparisons: Sequence[Comparison]) -> str:
     """Every comparison, grouped; none is left out for showing nothing."""
-    known = list(_PROTOCOLS)
-
-    def place(comparison: Comparison) -> tuple[str, int, str, str]:
-        task, protocol, metric = _group(comparison)
-        rank = known.index(protocol) if protocol in known else len(known)
-        return task, rank, protocol, metric
-
-    groups = groupby(sorted(comparisons, key=place), key=_group)
-    return "".join(_table(*key, tuple(rows)) for key, rows in groups)
+    leading: list[str] = []
+    others: list[str] = []
+    for key, rows in groupby(sorted(comparisons, key=_place), key=_group):
+        _, protocol, metric = key
+        tables = leading if metric == _LEADING.get(protocol, metric) else others
+        tables.append(_table(*key, tuple(rows)))
+    if not leading:
+        return "".join(others)
+    folded = f"<details><summary>More metrics</summary>{''.join(others)}</details>"
+    return "".join(leading) + (folded if others else "")
 
 
 def scale_top(comparisons: Sequence[Comparison]) -> float:
@@ -54,6 +57,14 @@ def scale_top(comparisons: Sequence[Comparison]) -> float:
     measured = [row for c in comparisons for row in (c.pretrained, c.untrained) if row]
     top = max((max(row.ci_high, row.chance) for row in measured), default=1.0)
     return nice_ticks(0.0, top, 4)[-1] if 0 < top < _SMALL else 1.0
+
+
+def _place(comparison: Comparison) -> tuple[str, int, str, int, str]:
+    """In reading order; R@5 before R@10."""
+    task, protocol, metric = _group(comparison)
+    known = list(_PROTOCOLS)
+    rank = known.index(protocol) if protocol in known else len(known)
+    return task, rank, protocol, len(metric), metric
 
 
 def _group(comparison: Comparison) -> tuple[str, str, str]:

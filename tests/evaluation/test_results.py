@@ -111,6 +111,16 @@ def test_a_failed_write_leaves_the_old_file(
     assert read_rows(path) == (ROW,)
 
 
+def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    write_rows(path, [ROW])
+    old = path.read_text()
+    with path.open() as reading:
+        write_rows(path, [ROW, BASE])
+        assert reading.read() == old
+    assert len(read_rows(path)) == 2
+
+
 def test_a_row_checks_itself() -> None:
     with pytest.raises(ValueError, match=r"outside \[0\.6, 0\.7\]"):
         dataclasses.replace(ROW, ci_low=0.6, ci_high=0.7)

@@ -1,0 +1,1 @@
+"""Tests of media: files, shards, decoders, the synthetic corpus."""

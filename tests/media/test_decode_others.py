@@ -1,0 +1,186 @@
+"""Proves that decord and torchcodec give what PyAV gives, or say that they cannot.
+
+decord runs in a process of its own here too: a crash of its is then one failed test.
+"""
+
+import importlib.util
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avrep.errors import ConfigError, MediaError
+from avrep.media.decode import DecoderName, decode
+from avrep.media.frame_code import read_frame_number
+from avrep.media.synth_timing import TimingSpec, write_timing_clip
+from avrep.types import Clip, ClipTimes, Geometry
+
+from .decode_truth import at
+
+DECODERS: tuple[DecoderName, ...] = ("decord", "torchcodec")
+SPECS = {
+    "plain.mp4": TimingSpec(),
+    "long_group.mp4": TimingSpec(gop_frames=72, num_b_frames=4),
+    "variable_rate.mkv": TimingSpec(durations=(1, 3, 2)),
+    "late_picture.mp4": TimingSpec(video_start_s=Fraction(1, 3)),
+    "turned.mov": TimingSpec(rotation_deg=270),
+    "upside_down.mov": TimingSpec(rotation_deg=180),
+}
+GOOD = [
+    "action/gmdcsa24/subject1_ADL_10.mp4",
+    "action/gmdcsa24_ucfstyle/videos/Sit/v_Sit_g01_c02.avi",
+    "action/asl_gestures/eat.mkv",
+    "av/film_friday.mp4",
+    "av/nasa_13013.mp4",
+    "odd/flower_h264_fragmented.mp4",
+    "odd/flower_vp8.webm",
+    "odd/nasa_rotated_metadata.mp4",
+    "odd/non_zero_start.mp4",
+    "odd/rotate_180.mov",
+    "odd/unordered_pts_50x50.mov",
+    "odd/video_with_failing_audio.mp4",
+]
+# Where the library was seen to give other frames than those on display.
+REFUSED = {
+    "decord": [
+        "av/grid/bbaf2n.mpg",
+        "odd/discard_first_keyframe.mp4",
+        "odd/no_duration_vfr_vp9_opus.webm",
+        "odd/pattern_av1.mkv",
+        "odd/pattern_hevc.mp4",
+    ],
+    "torchcodec": ["av/grid/bbaf2n.mpg", "odd/discard_first_keyframe.mp4"],
+}
+# Mean absolute difference in levels: none at the stored size on these files; resized, the colour
+# is converted before instead of after.
+TOLERANCE = {None: 0.5, 64: 2.0}
+
+
+def decode_with(
+    name: DecoderName, path: Path, times: ClipTimes, geometry: Geometry, folder: Path
+) -> Clip:
+    """The clip, by way of a child process for decord."""
+    if name != "decord":
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed")
+        try:
+            return decode(path.read_bytes(), times, geometry, decoder=name)
+        except ConfigError as error:
+            pytest.skip(str(error))
+    if importlib.util.find_spec("decord") is None:
+        pytest.skip("decord is not installed")
+    code = f"""
+import sys, numpy as np
+from avrep.errors import MediaError
+from avrep.media.decode import decode
+from avrep.types import ClipTimes, Geometry
+times = ClipTimes(frames_s=np.array({times.frames_s.tolist()}), audio_s={times.audio_s})
+try:
+    clip = decode(open(sys.argv[1], "rb").read(), times, {geometry}, decoder="decord")
+except MediaError as error:
+    sys.exit(f"MediaError {{error.stage}} {{error.reason}}")
+np.savez(sys.argv[2], video=clip.video, pts_s=clip.pts_s,
+         audio=np.zeros(0, np.float32) if clip.audio is None else clip.audio)
+"""
+    out = folder / "clip.npz"
+    child = subprocess.run(
+        [sys.executable, "-c", code, path, out],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    if child.returncode == 1 and "MediaError " in child.stderr:
+        stage, _, reason = child.stderr.rpartition("MediaError ")[2].strip().partition(" ")
+        raise MediaError(stage, reason)
+    assert child.returncode == 0, child.stderr
+    with np.load(out) as saved:
+        return Clip(
+            video=saved["video"],
+            pts_s=saved["pts_s"],
+            audio=saved["audio"] if times.audio_s else None,
+        )
+
+
+@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize("clip_name", SPECS)
+def test_numbered_frames_are_those_on_display(
+    tmp_path: Path, name: DecoderName, clip_name: str
+) -> None:
+    path = tmp_path / clip_name
+    truth = write_timing_clip(path, SPECS[clip_name])
+    starts_s = np.array([float(t - truth.start_s) for t in truth.frame_times_s])
+    rng = np.random.default_rng(17)
+    times_s = rng.uniform(-0.2, starts_s[-1] + 0.3, 24)
+    clip = decode_with(name, path, at(*times_s), Geometry(), tmp_path)
+    assert clip.video is not None
+    # Half a millisecond, for Matroska's whole ones.
+    wanted = [max(0, int((starts_s <= t + 5e-4).sum()) - 1) for t in times_s]
+    assert [read_frame_number(frame) for frame in clip.video] == wanted
+    same = decode(path.read_bytes(), at(*times_s), Geometry())
+    assert np.array_equal(clip.pts_s, same.pts_s)
+
+
+@pytest.mark.media
+@pytest.mark.parametrize("name", DECODERS)
+@pytest.mark.parametrize("file", GOOD)
+def test_real_frames_agree_with_pyav(
+    media_root: Path, tmp_path: Path, name: DecoderName, file: str
+) -> None:
+    path = media_root / file
+    pts_s = decode(path.read_bytes(), at(1e6), Geometry(short_side_px=16)).pts_s
+    times_s = np.random.default_rng(3).uniform(0, pts_s[-1], 5)
+    for short_side_px, tolerance in TOLERANCE.items():
+        geometry = Geometry(short_side_px=short_side_px)
+        ours = decode(path.read_bytes(), at(*times_s), geometry)
+        theirs = decode_with(name, path, at(*times_s), geometry, tmp_path)
+        assert ours.video is not None
+        assert theirs.video is not None
+        assert np.array_equal(ours.pts_s, theirs.pts_s)
+        difference = np.abs(ours.video.astype(int) - theirs.video).mean(axis=(1, 2, 3))
+        assert difference.max() <= tolerance
+
+
+@pytest.mark.media
+@pytest.mark.parametrize(("name", "file"), [(n, f) for n in DECODERS for f in REFUSED[n]])
+def test_what_a_library_gets_wrong_is_refused(
+    media_root: Path, tmp_path: Path, name: DecoderName, file: str
+) -> None:
+    times = at(*np.linspace(0.0, 1.0, 8))
+    with pytest.raises(MediaError) as caught:
+        decode_with(name, media_root / file, times, Geometry(), tmp_path)
+    assert caught.value.stage == "video"
+    assert decode((media_root / file).read_bytes(), times, Geometry()).video is not None
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_sound_is_the_same_whoever_decodes_the_picture(tmp_path: Path, name: DecoderName) -> None:
+    path = tmp_path / "c.mp4"
+    write_timing_clip(path, TimingSpec())
+    times = at(0.5, audio_s=(0.25, 1.5))
+    ours = decode(path.read_bytes(), times, Geometry(rate_hz=8000))
+    theirs = decode_with(name, path, times, Geometry(rate_hz=8000), tmp_path)
+    assert ours.audio is not None
+    assert theirs.audio is not None
+    assert np.array_equal(ours.audio, theirs.audio)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_a_missing_library_is_told_with_its_mend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: DecoderName
+) -> None:
+    path = tmp_path / "c.mp4"
+    write_timing_clip(path, TimingSpec(num_frames=12, flash_frames=(6,)))
+    monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, f"{name}.decoders", None)
+    with pytest.raises(ConfigError, match=rf"{name}.*mend: .*decoder: pyav"):
+        decode(path.read_bytes(), at(0.1), Geometry(), decoder=name)
+
+
+def test_the_default_decoder_loads_neither_torch_nor_decord() -> None:
+    code = "import sys, avrep.media.decode; print([m for m in ('torch', 'decord') if m in sys.modules])"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert child.stdout.strip() == "[]"
