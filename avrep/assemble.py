@@ -1,11 +1,13 @@
 """From a configuration to the things that it describes."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
 
 from avrep.config import DataConfig, RunConfig
 from avrep.errors import ConfigError
@@ -71,6 +73,16 @@ def training_source(config: RunConfig, objective: Objective) -> StreamSource:
         decoder=config.data.decoder,
         limits=config.data.limits,
     )
+
+
+def use_threads(config: RunConfig) -> None:
+    """Give torch the threads that the config asks for, or the cores that decode actors leave.
+
+    A thread that shares its core with a decode actor holds up all the others.
+    """
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    free = max(1, (num_cores or 1) - config.data.num_decode_actors)
+    torch.set_num_threads(config.train.num_threads or free)
 
 
 def data_digest(source: StreamSource) -> str:

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -19,6 +19,10 @@ app = typer.Typer(
 )
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Where to write.")]
+Groups = Annotated[
+    Literal["class", "corpus"],
+    typer.Option(help="What videos named gNN share: a recording in a class, or across classes."),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a config value; may be repeated."),
@@ -161,6 +165,7 @@ def evaluate(
     ] = "labels",
     splits: Annotated[Path | None, typer.Option(help="Folder of UCF101's split files.")] = None,
     fold: Annotated[int, typer.Option(min=1, help="Which official split.")] = 1,
+    groups: Groups = "class",
     overrides: Overrides = None,
 ) -> None:
     """Measure a run's encoder against the same encoder untrained.
@@ -170,7 +175,9 @@ def evaluate(
     from avrep.cluster.run import evaluate_run
     from avrep.report.terminal import print_results
 
-    rows = evaluate_run(run, task=task, splits=splits, fold=fold, overrides=overrides or [])
+    rows = evaluate_run(
+        run, task=task, splits=splits, fold=fold, group_scope=groups, overrides=overrides or []
+    )
     print_results(rows)
     print(f"next: avrep report {run}")
 
@@ -195,6 +202,7 @@ def demo(
         Path | None, typer.Option(help="UCF101-style split files for --data.")
     ] = None,
     fold: Annotated[str, typer.Option(help="Which official split, or all.")] = "1",
+    groups: Groups = "class",
     seeds: Annotated[int, typer.Option(min=1, help="Pretrain this many times.")] = 1,
     out: Out = Path("runs/demo"),
     overrides: Overrides = None,
@@ -205,7 +213,15 @@ def demo(
     """
     from avrep.demo import run_demo
 
-    run_demo(data, out, splits=splits, fold=fold, num_seeds=seeds, overrides=overrides or [])
+    run_demo(
+        data,
+        out,
+        splits=splits,
+        fold=fold,
+        group_scope=groups,
+        num_seeds=seeds,
+        overrides=overrides or [],
+    )
 
 
 @app.command()

@@ -15,6 +15,7 @@ from avrep.cluster.run import open_streams
 from avrep.config import RunConfig, load_config
 from avrep.errors import ConfigError
 from avrep.evaluate import Measurement, compare_measurements, find_task, measure_run
+from avrep.evaluation.action.split import GroupScope
 from avrep.evaluation.aggregate import Over
 from avrep.evaluation.protocols import ProtocolConfig
 from avrep.evaluation.results import write_rows
@@ -41,6 +42,7 @@ def run_demo(
     *,
     splits: Path | None = None,
     fold: str = "1",
+    group_scope: GroupScope = "class",
     num_seeds: int = 1,
     overrides: Sequence[str] = (),
 ) -> Path:
@@ -54,6 +56,7 @@ def run_demo(
         out: a new folder, or one that an earlier demo wrote, which is replaced.
         splits: folder of split files.
         fold: number of the official split, or "all".
+        group_scope: what a group's name gNN means in the split files, see `ucf101_task`.
         num_seeds: pretrain this many times, on other seeds.
         overrides: of the recipe, `key=value`.
 
@@ -78,7 +81,9 @@ def run_demo(
             base = [f"data.catalog={catalog_path}", f"seed={seed}", *overrides]
             config = load_config(recipe, base)
             name = "labels" if number is None else "ucf101"
-            task = find_task(config, name, splits, number or 1)
+            task = find_task(
+                config, name, splits_dir=splits, fold=number or 1, group_scope=group_scope
+            )
             run_dir = out / (f"seed{seed}" if number is None else f"seed{seed}-fold{number}")
             config = _fit_to(config, task, run_dir)
             measurements.append(_train_and_measure(config, run_dir, task, protocols, open_stream))

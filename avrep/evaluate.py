@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avrep.assemble import build_objective, open_catalog, usable_rows
+from avrep.assemble import build_objective, open_catalog, usable_rows, use_threads
 from avrep.augment.eval_crops import CropConfig, crop_views
 from avrep.augment.view import augment_view, to_device
 from avrep.config import RunConfig
 from avrep.errors import ConfigError
+from avrep.evaluation.action.split import GroupScope
 from avrep.evaluation.aggregate import Over
 from avrep.evaluation.compare import compare_scores
 from avrep.evaluation.embed import Embedding, Progress, Transform, embed
@@ -68,12 +69,13 @@ def measure_run(
         open_stream: the plain stream, or Ray's.
         progress: told how many clips' items are done.
     """
+    use_threads(config)
     device = parallel.pick_device(config.train.device)
     encoders = {
         "pretrained": load_encoder(run_dir).to(device),
         "untrained": load_encoder(run_dir, trained=False).to(device),
     }
-    embed_rows = _Embedder(config, encoders, device, open_stream, progress)
+    embed_rows = Embedder(config, encoders, device, open_stream, progress)
     plain = embed_rows.plain(np.concatenate([task.train, task.test]))
     augmented = embed_rows.augmented(task.test)
     scores = {
@@ -92,8 +94,22 @@ def measure_run(
     )
 
 
-def find_task(config: RunConfig, name: str, splits_dir: Path | None, fold: int) -> TaskItems:
+def find_task(
+    config: RunConfig,
+    name: str,
+    *,
+    splits_dir: Path | None = None,
+    fold: int = 1,
+    group_scope: GroupScope = "class",
+) -> TaskItems:
     """The items of a task by its name on the command line.
+
+    Args:
+        config: names the catalogue; its seed decides what is held out where no split is given.
+        name: "labels", the catalogue's own; or "ucf101", split files.
+        splits_dir: for "ucf101".
+        fold: for "ucf101".
+        group_scope: for "ucf101", see `ucf101_task`.
 
     Raises:
         ConfigError: no such task, no split files given, or see `catalog_task` and `ucf101_task`.
@@ -105,7 +121,7 @@ def find_task(config: RunConfig, name: str, splits_dir: Path | None, fold: int) 
         raise ConfigError(f"--task {name}: no such task; choose labels or ucf101")
     if splits_dir is None:
         raise ConfigError("--task ucf101 needs --splits, the folder of classInd.txt and the lists")
-    return ucf101_task(catalog, splits_dir, fold)
+    return ucf101_task(catalog, splits_dir, fold, group_scope)
 
 
 def compare_measurements(
@@ -160,7 +176,7 @@ def crop_config(config: RunConfig, objective: Objective) -> CropConfig:
     )
 
 
-class _Embedder:
+class Embedder:
     """Runs both encoders over catalogue rows."""
 
     def __init__(

@@ -15,9 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from avrep.assemble import build_objective, data_digest, training_source
+from avrep.assemble import build_objective, data_digest, training_source, use_threads
 from avrep.config import RunConfig, differences, dump_config, load_config
 from avrep.environment import describe_environment, package_versions
 from avrep.errors import ConfigError
@@ -82,9 +80,8 @@ def pretrain(
             of another config or catalogue.
         FailureBudgetExceeded: too many items could not be used.
     """
-    if config.train.num_threads is not None:
-        torch.set_num_threads(config.train.num_threads)
     device = parallel.pick_device(config.train.device)
+    use_threads(config)
     objective = build_objective(config).to(device)
     optimizer = build_optimizer(objective.named_parameters(), config.train.optim)
     source = training_source(config, objective)

@@ -1,15 +1,17 @@
 """What tests share: one Ray instance a session, a small corpus, the real media."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from avrep.config import RunConfig, parse_config
 from avrep.media.catalog import Catalog
 from avrep.media.index import index_sources
 from avrep.media.synth import write_corpus
 from avrep.media.synth_scene import SynthConfig
+from avrep.pretrain import pretrain
 
 _MEDIA_CANDIDATES = (
     os.environ.get("AVREP_MEDIA"),
@@ -55,6 +57,48 @@ def synth_catalog(synth_folder: Path) -> Catalog:
     path = synth_folder.parent / "corpus.parquet"
     index_sources([str(synth_folder)], path, num_workers=1)
     return Catalog.open(path)
+
+
+@pytest.fixture(scope="session")
+def tiny_config(synth_catalog: Catalog) -> Callable[..., RunConfig]:
+    """Makes the config of a run of 6 steps on `synth_catalog`, with changes to its train part."""
+
+    def make(**train: object) -> RunConfig:
+        tree = {
+            "data": {"catalog": str(synth_catalog.path), "num_decode_actors": 0, "split": "train"},
+            "video_encoder": {"arch": "r3d_18_fast", "base_width": 4},
+            "objective": {
+                "kind": "cvrl",
+                "sampler": {"num_frames": 4, "stride": 2},
+                "short_side_px": 32,
+                "crop_px": 32,
+                "head": {"hidden_width": 8, "num_hidden": 1, "out_width": 4},
+            },
+            "train": {
+                "batch_size": 4,
+                "num_steps": 6,
+                "warmup_steps": 2,
+                "optim": {"lr": 0.1},
+                "device": "cpu",
+                "num_threads": 1,
+                "log_every_steps": 1,
+                "checkpoint_every_steps": 2,
+                **train,
+            },
+        }
+        return parse_config(tree, "test")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_run(
+    tiny_config: Callable[..., RunConfig], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The folder of that run, finished."""
+    run = tmp_path_factory.mktemp("runs") / "tiny"
+    pretrain(tiny_config(), run)
+    return run
 
 
 @pytest.fixture(scope="session")

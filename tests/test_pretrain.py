@@ -1,132 +1,101 @@
 """A run resumes to the last bit, refuses to become another run, and leaves its records behind."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from avrep.config import RunConfig, parse_config
+from avrep.config import RunConfig
 from avrep.errors import ConfigError, FailureBudgetExceeded
 from avrep.media.catalog import Catalog, write_catalog
 from avrep.pretrain import load_encoder, pretrain
 from avrep.training.checkpoint import checkpoints, latest_checkpoint
 
 
-def make_config(catalog: Catalog, **train: object) -> RunConfig:
-    tree = {
-        "data": {"catalog": str(catalog.path), "num_decode_actors": 0, "split": "train"},
-        "video_encoder": {"arch": "r3d_18_fast", "base_width": 4},
-        "objective": {
-            "kind": "cvrl",
-            "sampler": {"num_frames": 4, "stride": 2},
-            "short_side_px": 32,
-            "crop_px": 32,
-            "head": {"hidden_width": 8, "num_hidden": 1, "out_width": 4},
-        },
-        "train": {
-            "batch_size": 4,
-            "num_steps": 6,
-            "warmup_steps": 2,
-            "optim": {"lr": 0.1},
-            "device": "cpu",
-            "num_threads": 1,
-            "log_every_steps": 1,
-            "checkpoint_every_steps": 2,
-            **train,
-        },
-    }
-    return parse_config(tree, "test")
-
-
 def read_lines(path: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+MakeConfig = Callable[..., RunConfig]
 TIMES = {"clips_per_s", "wait_share", "elapsed_s"}
-
-
-@pytest.fixture(scope="module")
-def whole_run(synth_catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = tmp_path_factory.mktemp("runs") / "whole"
-    pretrain(make_config(synth_catalog), run)
-    return run
 
 
 @pytest.mark.parametrize("stop_after", [1, 3, 4])
 def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(
-    whole_run: Path, synth_catalog: Catalog, tmp_path: Path, stop_after: int
+    tiny_run: Path, tiny_config: MakeConfig, tmp_path: Path, stop_after: int
 ) -> None:
     run = tmp_path / "run"
-    config = make_config(synth_catalog)
+    config = tiny_config()
     pretrain(config, run, stop_after=stop_after)
     pretrain(config, run, resume=True)
-    resumed, whole = (read_lines(path / "metrics.jsonl") for path in (run, whole_run))
+    resumed, whole = (read_lines(path / "metrics.jsonl") for path in (run, tiny_run))
     assert len(whole) == len(resumed) == 6
     for line, expected in zip(resumed, whole, strict=True):
         assert {k: v for k, v in line.items() if k not in TIMES} == {
             k: v for k, v in expected.items() if k not in TIMES
         }
-    ours, theirs = (latest_checkpoint(path) / "model.safetensors" for path in (run, whole_run))
+    ours, theirs = (latest_checkpoint(path) / "model.safetensors" for path in (run, tiny_run))
     assert ours.read_bytes() == theirs.read_bytes()
 
 
 def test_another_seed_is_another_run(
-    whole_run: Path, synth_catalog: Catalog, tmp_path: Path
+    tiny_run: Path, tiny_config: MakeConfig, tmp_path: Path
 ) -> None:
-    other = make_config(synth_catalog).model_copy(update={"seed": 1})
+    other = tiny_config().model_copy(update={"seed": 1})
     pretrain(other, tmp_path / "run", stop_after=1)
     first = read_lines(tmp_path / "run" / "metrics.jsonl")[0]["loss"]
-    assert first != read_lines(whole_run / "metrics.jsonl")[0]["loss"]
+    assert first != read_lines(tiny_run / "metrics.jsonl")[0]["loss"]
 
 
-def test_the_records(whole_run: Path) -> None:
-    lines = read_lines(whole_run / "metrics.jsonl")
+def test_the_records(tiny_run: Path) -> None:
+    lines = read_lines(tiny_run / "metrics.jsonl")
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
     # Warm-up from 0 over two steps, then half a cosine over four.
     expected = [0.0, 0.05, 0.1, 0.0853553, 0.05, 0.0146447]
     assert [line["lr"] for line in lines] == pytest.approx(expected, abs=1e-6)
     assert all(line["feature_rank"] > 0 and line["grad_norm"] > 0 for line in lines)
-    assert [path.name for path in checkpoints(whole_run)] == ["step-00000004", "step-00000006"]
-    health = json.loads((whole_run / "health.json").read_text())
+    assert [path.name for path in checkpoints(tiny_run)] == ["step-00000004", "step-00000006"]
+    health = json.loads((tiny_run / "health.json").read_text())
     assert health["num_items"] == 16
     assert health["num_clips"] == 6 * 4 * 2
-    environment = json.loads((whole_run / "environment.json").read_text())
+    environment = json.loads((tiny_run / "environment.json").read_text())
     assert environment["torch"] == torch.__version__.partition("+")[0]
-    assert any((whole_run / "tensorboard").iterdir())
+    assert any((tiny_run / "tensorboard").iterdir())
 
 
 def test_a_run_is_not_overwritten_nor_resumed_as_another(
-    whole_run: Path, synth_catalog: Catalog, tmp_path: Path
+    tiny_run: Path, tiny_config: MakeConfig, synth_catalog: Catalog, tmp_path: Path
 ) -> None:
-    config = make_config(synth_catalog)
+    config = tiny_config()
     with pytest.raises(ConfigError, match="holds a run already; add --resume"):
-        pretrain(config, whole_run)
+        pretrain(config, tiny_run)
     with pytest.raises(ConfigError, match=r"another config \(train\.batch_size: 4 -> 2\)"):
-        pretrain(make_config(synth_catalog, batch_size=2), whole_run, resume=True)
+        pretrain(tiny_config(batch_size=2), tiny_run, resume=True)
     with pytest.raises(ConfigError, match="no checkpoint in"):
         pretrain(config, tmp_path / "none", resume=True)
     items = list(synth_catalog)
     write_catalog(tmp_path / "fewer.parquet", items[:-1], synth_catalog.root)
     moved = config.data.model_copy(update={"catalog": str(tmp_path / "fewer.parquet")})
     with pytest.raises(ConfigError, match="gives other items than"):
-        pretrain(config.model_copy(update={"data": moved}), whole_run, resume=True)
+        pretrain(config.model_copy(update={"data": moved}), tiny_run, resume=True)
 
 
 def test_what_does_not_change_the_result_may_change(
-    whole_run: Path, synth_catalog: Catalog, tmp_path: Path
+    tiny_run: Path, tiny_config: MakeConfig, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    pretrain(make_config(synth_catalog), run, stop_after=2)
-    pretrain(make_config(synth_catalog, log_every_steps=3, keep_checkpoints=1), run, resume=True)
+    pretrain(tiny_config(), run, stop_after=2)
+    pretrain(tiny_config(log_every_steps=3, keep_checkpoints=1), run, resume=True)
     assert [path.name for path in checkpoints(run)] == ["step-00000006"]
-    ours, whole = (latest_checkpoint(path) / "model.safetensors" for path in (run, whole_run))
+    ours, whole = (latest_checkpoint(path) / "model.safetensors" for path in (run, tiny_run))
     assert ours.read_bytes() == whole.read_bytes()
 
 
-def test_the_encoder_loads_trained_and_untrained(whole_run: Path) -> None:
+def test_the_encoder_loads_trained_and_untrained(tiny_run: Path) -> None:
     clips = torch.rand(2, 3, 4, 32, 32, generator=torch.Generator().manual_seed(0))
-    trained, untrained = (load_encoder(whole_run, trained=flag) for flag in (True, False))
+    trained, untrained = (load_encoder(tiny_run, trained=flag) for flag in (True, False))
     with torch.inference_mode():
         features, other = trained(clips), untrained(clips)
     assert features.pooled.shape == (2, trained.width) == (2, 32)
@@ -134,8 +103,8 @@ def test_the_encoder_loads_trained_and_untrained(whole_run: Path) -> None:
     assert not trained.training
 
 
-def test_a_broken_corpus_stops_the_run(synth_catalog: Catalog, tmp_path: Path) -> None:
-    config = make_config(synth_catalog)
+def test_a_broken_corpus_stops_the_run(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    config = tiny_config()
     data = config.data.model_copy(update={"root": str(tmp_path / "moved-away")})
     with pytest.raises(FailureBudgetExceeded, match="substitutes failed"):
         pretrain(config.model_copy(update={"data": data}), tmp_path / "run")

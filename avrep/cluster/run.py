@@ -9,6 +9,7 @@ from avrep.cluster.session import ray_session
 from avrep.cluster.stream import ray_stream
 from avrep.config import DataConfig
 from avrep.evaluate import compare_measurements, find_task, measure_run
+from avrep.evaluation.action.split import GroupScope
 from avrep.evaluation.protocols import ProtocolConfig
 from avrep.evaluation.results import EvalRow, write_rows
 from avrep.pipeline.stream import OpenStream, plain_stream
@@ -31,7 +32,13 @@ def open_streams(config: DataConfig) -> Iterator[OpenStream]:
 
 
 def evaluate_run(
-    run_dir: Path, *, task: str, splits: Path | None, fold: int, overrides: Sequence[str] = ()
+    run_dir: Path,
+    *,
+    task: str,
+    splits: Path | None = None,
+    fold: int = 1,
+    group_scope: GroupScope = "class",
+    overrides: Sequence[str] = (),
 ) -> tuple[EvalRow, ...]:
     """Measure a run by one task and write the rows to its `evaluation/` folder.
 
@@ -40,13 +47,14 @@ def evaluate_run(
         task: "labels", the catalogue's own; or "ucf101".
         splits: folder of UCF101's split files, for that task.
         fold: which official split.
+        group_scope: what a group's name means there, see `ucf101_task`.
         overrides: of the run's config, such as `data.catalog=...` or `evaluation.num_clips=10`.
 
     Raises:
         ConfigError: no such task, or what it needs is not there.
     """
     config = read_run_config(run_dir, overrides)
-    items = find_task(config, task, splits, fold)
+    items = find_task(config, task, splits_dir=splits, fold=fold, group_scope=group_scope)
     protocols = ProtocolConfig()
     with open_streams(config.data) as stream, count_progress("embedding", "items") as progress:
         measured = measure_run(

@@ -8,8 +8,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field, PositiveFloat
+from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from avrep.errors import ConfigError
 from avrep.evaluation.draws import Draw, generator
@@ -19,6 +21,8 @@ from avrep.evaluation.neighbours import l2_normalise
 from avrep.frozen import FrozenConfig
 
 Strings = npt.NDArray[np.str_]
+
+_SMALL_SIZE = 1_000_000
 
 
 class LinearProbeConfig(FrozenConfig):
@@ -88,8 +92,21 @@ def linear_probe(
     labels = np.asarray(train_labels, dtype=np.str_)
     if len(np.unique(labels)) < 2:
         raise ConfigError("a linear probe needs at least 2 classes of train videos, found 1")
+    # Waking threads for products this small costs many times what they save.
+    with threadpool_limits(1 if train.size < _SMALL_SIZE else None):
+        return _probe(train, labels, groups, test, config, seed)
+
+
+def _probe(
+    train: Vectors,
+    labels: Strings,
+    groups: Sequence[str | None] | None,
+    test: Vectors,
+    config: LinearProbeConfig,
+    seed: int,
+) -> LinearProbe:
     held = hold_out(
-        train_labels, groups, config.validation_fraction, generator(seed, Draw.HOLD_OUT)
+        labels.tolist(), groups, config.validation_fraction, generator(seed, Draw.HOLD_OUT)
     )
     l2, accuracies = config.default_l2, ()
     if held.any():
@@ -119,7 +136,7 @@ def _choose(
     for l2 in config.l2_grid:
         model = _fit(scaled, fit_labels, l2, config)
         accuracy = float(np.mean(model.predict(scaled_held) == held_labels))
-        log_p = model.predict_log_proba(scaled_held)
+        log_p = _log_probabilities(model, scaled_held)
         right = log_p[np.arange(len(held_labels)), np.searchsorted(model.classes_, held_labels)]
         ranked.append((accuracy, float(right.mean()), l2))
     return max(ranked)[2], tuple(accuracy for accuracy, _, _ in ranked)
@@ -134,6 +151,16 @@ def _fit(
         # Told in the result instead.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(features, labels)
+
+
+def _log_probabilities(
+    model: LogisticRegression, features: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Of each class, without passing through probabilities, whose smallest round to 0."""
+    scores = model.decision_function(features)
+    if scores.ndim == 1:
+        scores = np.column_stack([np.zeros_like(scores), scores])
+    return log_softmax(scores, axis=1)
 
 
 def _scale(

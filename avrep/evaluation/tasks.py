@@ -102,16 +102,22 @@ def catalog_task(catalog: Catalog, rows: RowNumbers, seed: int) -> TaskItems:
     )
 
 
-def ucf101_task(catalog: Catalog, splits_dir: Path, fold: int) -> TaskItems:
+def ucf101_task(
+    catalog: Catalog, splits_dir: Path, fold: int, group_scope: GroupScope = "class"
+) -> TaskItems:
     """One official split of UCF101, or of any corpus laid out like it.
 
-    A group's name counts across classes, the stricter reading: in UCF101's official lists it makes
-    no difference, and where gNN is a person it is the right one.
+    Args:
+        catalog: what was indexed; its keys end in `<class>/<file>`.
+        splits_dir: folder of classInd.txt and the lists.
+        fold: which split, from 1.
+        group_scope: what videos of one gNN share: within a class one recording, as in UCF101; or
+            across classes one source, a person for instance.
 
     Raises:
         ConfigError: see `read_ucf101` and `match_keys`.
     """
-    split = read_ucf101(None, splits_dir, fold, group_scope="corpus")
+    split = read_ucf101(None, splits_dir, fold, group_scope=group_scope)
     train, test = match_keys(split, catalog.keys())
     return TaskItems(
         task="ucf101",

@@ -21,10 +21,14 @@ _MAX_JUMPS = 16
 
 
 class ShownFrame(NamedTuple):
-    """A decoded frame and when its display starts."""
+    """A decoded frame and when its display starts, on the item's clock."""
 
-    ticks: int
     pts_s: float
+    frame: av.VideoFrame
+
+
+class _Stamped(NamedTuple):
+    ticks: int
     frame: av.VideoFrame
 
 
@@ -40,7 +44,9 @@ def frames_on_display(media: MediaFile, times_s: Sequence[float]) -> Iterator[Sh
         raise MediaError("video", "frames are wanted but there is no video stream")
     cursor = _Cursor(media, media.video)
     for time_s in times_s:
-        yield cursor.at(math.floor((Fraction(time_s + CLOSE_S) + media.origin_s) / cursor.base_s))
+        ticks = math.floor((Fraction(time_s + CLOSE_S) + media.origin_s) / cursor.base_s)
+        found = cursor.at(ticks)
+        yield ShownFrame(media.seconds(found.ticks, cursor.base_s), found.frame)
 
 
 class _Cursor:
@@ -53,16 +59,16 @@ class _Cursor:
         # A bare elementary stream has no times to seek to; its frames are counted from the start.
         self._can_seek = stream.start_time is not None
         self._start_ticks = stream.start_time or 0
-        self._decoded: Generator[ShownFrame] | None = None
-        self._shown: ShownFrame | None = None
-        self._ahead: ShownFrame | None = None
+        self._decoded: Generator[_Stamped] | None = None
+        self._shown: _Stamped | None = None
+        self._ahead: _Stamped | None = None
         self._fed_ticks = self._start_ticks
         self._from_start = False
         media.only(stream)
         if media.is_fresh:
             self._begin(from_start=True)
 
-    def at(self, ticks: int) -> ShownFrame:
+    def at(self, ticks: int) -> _Stamped:
         ticks = max(ticks, self._start_ticks)
         if self._should_jump(ticks):
             self._jump(ticks)
@@ -141,7 +147,7 @@ class _Cursor:
         self._shown = self._ahead = None
         self._decoded = self._decode(from_start=from_start)
 
-    def _decode(self, *, from_start: bool) -> Generator[ShownFrame]:
+    def _decode(self, *, from_start: bool) -> Generator[_Stamped]:
         """Frames from here on, in the order of display."""
         media, stream = self._media, self._stream
         clock = _Clock(stream)
@@ -158,11 +164,11 @@ class _Cursor:
             for frame in media.decode_video(packet):
                 ticks = clock.ticks(frame)
                 if floor is None or ticks >= floor:
-                    yield ShownFrame(ticks, media.seconds(ticks, self.base_s), frame)
+                    yield _Stamped(ticks, frame)
         for frame in media.drain(stream):
             ticks = clock.ticks(frame)
             if floor is None or ticks >= floor:
-                yield ShownFrame(ticks, media.seconds(ticks, self.base_s), frame)
+                yield _Stamped(ticks, frame)
 
 
 class _Clock:

@@ -34,7 +34,7 @@ class TrainConfig(FrozenConfig):
     precision: Precision = "fp32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     num_threads: int | None = Field(default=None, gt=0)
-    """CPU threads of torch; all cores when not given."""
+    """CPU threads of torch; when not given, the cores that decode actors leave, at least one."""
     log_every_steps: int = Field(default=10, gt=0)
     checkpoint_every_steps: int = Field(default=500, gt=0)
     keep_checkpoints: int = Field(default=2, gt=0)
