@@ -26,6 +26,8 @@ from avrep.media.synth import write_corpus
 from avrep.media.synth_scene import SynthConfig
 from avrep.pipeline.stream import OpenStream
 from avrep.pretrain import pretrain
+from avrep.report.corpus import summarise
+from avrep.report.corpus_picture import draw_corpus
 from avrep.report.html import write_report
 from avrep.report.progress import count_progress, train_progress
 from avrep.report.recipe import draw_recipe
@@ -94,6 +96,7 @@ def run_demo(
     rows = compare_measurements(measurements, protocols=protocols, seed=0, over=over)
     write_rows(runs[0] / "evaluation" / "demo.json", rows)
     draw_recipe(load_config(runs[0] / "config.yaml"), runs[0] / "contact_sheet.png")
+    draw_corpus(summarise(Catalog.open(catalog_path).table()), runs[0] / "corpus.png")
     report = write_report(runs[0])
     print_results([row for row in rows if (row.protocol, row.metric) in _SHOWN])
     print(f"report: {report}")
@@ -163,7 +166,10 @@ def _folds(fold: str, splits: Path | None) -> list[int | None]:
     if splits is None:
         return [None]
     if fold == "all":
-        return [int(path.stem[-2:]) for path in sorted(splits.glob("testlist??.txt"))]
+        found = [int(path.stem[-2:]) for path in sorted(splits.glob("testlist[0-9][0-9].txt"))]
+        if not found:
+            raise ConfigError(f"no testlist01.txt in {splits}; --splits names UCF101-style lists")
+        return [*found]
     if not fold.isdigit() or int(fold) < 1:
         raise ConfigError(f"--fold {fold}: give the number of an official split, or all")
     return [int(fold)]

@@ -37,6 +37,9 @@ class Reject:
     reason: str
 
 
+ProbeOne = Callable[[SourceEntry, str], MediaItem | Reject]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexSummary:
     catalog: Path
@@ -135,14 +138,24 @@ def probe_entry(entry: SourceEntry, root: str) -> MediaItem | Reject:
 
 
 def probe_entries(
-    entries: Sequence[SourceEntry], root: str, num_workers: int
+    entries: Sequence[SourceEntry],
+    root: str,
+    num_workers: int,
+    probe_one: ProbeOne = probe_entry,
 ) -> Iterator[MediaItem | Reject]:
-    """Probe in parallel; results come as they finish, one for every entry."""
+    """Probe in parallel; results come as they finish, one for every entry.
+
+    Args:
+        entries: what to probe.
+        root: what their shards are relative to.
+        num_workers: processes.
+        probe_one: what a process does with an entry.
+    """
     remaining = list(entries)
     while remaining:
         finished: set[int] = set()
         try:
-            for i, result in _probe_in_pool(remaining, root, num_workers):
+            for i, result in _probe_in_pool(remaining, root, num_workers, probe_one):
                 finished.add(i)
                 yield result
         except BrokenProcessPool:
@@ -150,20 +163,23 @@ def probe_entries(
             # Submitted in order: the culprit is among the first that did not finish.
             suspects, in_flight = in_flight[: 2 * num_workers], in_flight[2 * num_workers :]
             for suspect in suspects:
-                yield _probe_alone(suspect, root)
+                yield _probe_alone(suspect, root, probe_one)
             remaining = in_flight
         else:
             return
 
 
 def _probe_in_pool(
-    entries: Sequence[SourceEntry], root: str, num_workers: int
+    entries: Sequence[SourceEntry],
+    root: str,
+    num_workers: int,
+    probe_one: ProbeOne,
 ) -> Iterator[tuple[int, MediaItem | Reject]]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(num_workers, len(entries)), context) as pool:
         running: dict[Future[MediaItem | Reject], int] = {}
         for i, entry in enumerate(entries):
-            running[pool.submit(probe_entry, entry, root)] = i
+            running[pool.submit(probe_one, entry, root)] = i
             if len(running) >= 2 * num_workers:
                 yield from _finished(running)
         while running:
@@ -179,9 +195,9 @@ def _finished(
         del running[future]
 
 
-def _probe_alone(entry: SourceEntry, root: str) -> MediaItem | Reject:
+def _probe_alone(entry: SourceEntry, root: str, probe_one: ProbeOne) -> MediaItem | Reject:
     try:
-        return next(_probe_in_pool([entry], root, 1))[1]
+        return next(_probe_in_pool([entry], root, 1, probe_one))[1]
     except BrokenProcessPool:
         return _reject(entry, "crash", "opening it ends the process that opens it")
 

@@ -23,6 +23,8 @@ _PICTURES = (
 # A demuxer that fails this often in a row has lost the thread; what was read until then counts.
 _MAX_FAILURES_IN_A_ROW = 32
 
+_READ_ALLOWANCE_BYTES = 2**30
+
 
 class MediaFile:
     """An open file with the streams that avrep uses, and the count of packets that were damaged.
@@ -104,6 +106,14 @@ class MediaFile:
             except FFmpegError:
                 num_failures += 1
                 self.num_bad_packets += 1
+
+    def seek(self, ticks: int, stream: av.VideoStream | av.AudioStream) -> bool:
+        """Go to a key frame at or before a stream's time, if the container can; it may land elsewhere."""
+        try:
+            self.container.seek(ticks, stream=stream)
+        except FFmpegError:
+            return False
+        return True
 
     def decode_video(self, packet: av.Packet) -> list[av.VideoFrame]:
         """The frames that a packet completes; a damaged packet is counted and gives none."""
@@ -236,7 +246,7 @@ class _BoundedReader(io.RawIOBase):
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._left_bytes = 256 * file.seek(0, io.SEEK_END) + 2**30
+        self._left_bytes = 256 * file.seek(0, io.SEEK_END) + _READ_ALLOWANCE_BYTES
 
     def readable(self) -> bool:
         return True

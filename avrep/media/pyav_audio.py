@@ -180,15 +180,14 @@ class _Sound:
         ticks = math.floor(
             (Fraction(target, self._source_hz) + self._media.origin_s) / time_base(self._stream)
         )
-        try:
-            self._media.container.seek(ticks, stream=self._stream)
-        except FFmpegError:
+        if not self._media.seek(ticks, self._stream):
             return
         self.pieces = self._decode()
         first = next(self.pieces, None)
         if first is not None and first[0] > number:
             self._restart()
         elif first is not None:
+            self.position = first[0]
             self.pieces = chain([first], self.pieces)
 
     def _restart(self) -> None:
@@ -200,6 +199,7 @@ class _Sound:
         self._stream = self._media.audio
         self._media.only(self._stream)
         self._media.is_fresh = False
+        self.position = self._number_of(self._stream.start_time or 0)
         self.pieces = self._decode()
 
     def _number_of(self, ticks: int) -> int:

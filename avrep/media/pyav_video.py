@@ -7,7 +7,6 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import av
-from av.error import FFmpegError
 
 from avrep.errors import MediaError
 from avrep.media.frame_times import CLOSE_S, stamp_of
@@ -119,15 +118,11 @@ class _Cursor:
 
     def _jump(self, ticks: int) -> None:
         """Go to the last key frame that the container knows of at or before `ticks`."""
-        if not self._can_seek or ticks < self._start_ticks:
+        in_range = self._can_seek and ticks >= self._start_ticks
+        if in_range and self._media.seek(ticks, self._stream):
+            self._begin(from_start=False)
+        else:
             self._restart()
-            return
-        try:
-            self._media.container.seek(ticks, stream=self._stream)
-        except FFmpegError:
-            self._restart()
-            return
-        self._begin(from_start=False)
 
     def _restart(self) -> None:
         # Nothing may be left that holds the closed file's streams: their memory is gone.

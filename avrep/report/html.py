@@ -53,7 +53,7 @@ def report_html(run: RunFiles) -> str:
         f"<title>{escape(run_name(run))} - avrep report</title><style>{style}</style></head>",
         f"<body><main>{_header(run)}{_key_figures(run, comparisons)}",
         _notes(run.notes),
-        _results(comparisons),
+        _results(comparisons, _objective(run.config)),
         learning_html(run.metrics),
         _contact_sheet(run),
         _data(run),
@@ -62,6 +62,13 @@ def report_html(run: RunFiles) -> str:
         "</main></body></html>\n",
     )
     return "".join(parts)
+
+
+# What an objective has no reason to learn, said where the results stand.
+_CAVEATS = {
+    "cvrl": "CVRL learns what tells videos apart. Where backgrounds and colours do that already, it "
+    "has no reason to learn motion or shape, and may lose what a random encoder happens to pass on."
+}
 
 
 def run_name(run: RunFiles) -> str:
@@ -145,7 +152,7 @@ def _notes(notes: tuple[str, ...]) -> str:
     )
 
 
-def _results(comparisons: tuple[Comparison, ...]) -> str:
+def _results(comparisons: tuple[Comparison, ...], objective: str) -> str:
     if not comparisons:
         return _card("Results", "<p class='note'>No evaluation was found in this run.</p>")
     legend = (
@@ -162,8 +169,11 @@ def _results(comparisons: tuple[Comparison, ...]) -> str:
     words = (
         "<p class='note'>The untrained encoder has the same architecture and random weights. The "
         "difference is pretrained minus untrained on the same test videos; it counts as better or "
-        f"worse only when its interval ({said}) excludes zero.</p>"
+        f"worse only when its interval ({said}) excludes zero. Of so many measurements a few do by "
+        "luck alone.</p>"
     )
+    if objective in _CAVEATS:
+        words += f"<p class='note'>{_CAVEATS[objective]}</p>"
     return _card("Results", words + legend + results_html(comparisons))
 
 

@@ -25,6 +25,7 @@ from avrep import units
 from avrep.errors import MediaError
 from avrep.media.decode import decode
 from avrep.media.limits import DecodeLimits
+from avrep.media.media_file import MediaFile
 from avrep.media.synth_sound import beep
 from avrep.media.synth_timing import TimingSpec, write_timing_clip
 from avrep.types import Audio, Geometry
@@ -236,6 +237,18 @@ def test_far_intervals_are_those_of_a_full_decode(codec: str, container: str, ra
         found = sound(content, start_s, start_s + 0.4)
         expected = np.clip(interval(samples, first, start, start + len(found)), -1, 1)
         np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_seek_that_lands_late_is_mended(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(13)
+    samples = rng.integers(-20000, 20000, (12 * 8000, 1), dtype=np.int16)
+    content = write_wav(samples, 8000)
+    seek = MediaFile.seek
+    monkeypatch.setattr(
+        MediaFile, "seek", lambda self, ticks, stream: seek(self, ticks + 2 * 8000, stream)
+    )
+    found = sound(content, 8.0, 8.5)
+    np.testing.assert_allclose(found, samples[8 * 8000 : 8 * 8000 + 4000, 0] / 2**15)
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,7 @@ def test_numbered_frames_are_those_on_display(
     assert np.array_equal(clip.pts_s, same.pts_s)
 
 
+@pytest.mark.slow
 @pytest.mark.media
 @pytest.mark.parametrize("name", DECODERS)
 @pytest.mark.parametrize("file", GOOD)

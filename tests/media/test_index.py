@@ -1,0 +1,105 @@
+"""Indexing: one row or one reject for every file, in the listing's order, whatever a file does."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from avrep.media.catalog import Catalog
+from avrep.media.index import Reject, index_sources, probe_entries, read_rejects
+from avrep.media.sources import SourceEntry
+from avrep.types import MediaItem
+
+
+def test_the_synthetic_corpus(synth_folder: Path, synth_catalog: Catalog) -> None:
+    keys = synth_catalog.keys()
+    assert keys == sorted(
+        path.relative_to(synth_folder).as_posix()
+        for path in synth_folder.rglob("*")
+        if path.suffix in (".mp4", ".wav")
+    )
+    item = synth_catalog[keys.index("videos/test/00001.mp4")]
+    assert item.video is not None
+    assert item.audio is not None
+    assert (item.video.width_px, item.video.height_px) == (64, 48)
+    assert item.video.fps == pytest.approx(24)
+    assert item.video.num_frames == 36
+    assert item.audio.rate_hz == 16_000
+    assert item.length_bytes == (synth_folder / item.shard).stat().st_size
+    assert item.labels["split"] == "test"
+    assert set(item.labels) == {
+        "split", "shape", "texture", "motion", "speed", "background", "colour"
+    }  # fmt: skip
+    (wav,) = (item for item in synth_catalog if item.key.endswith(".wav"))
+    assert wav.video is None
+    assert wav.duration_s == pytest.approx(1.5)
+
+
+def test_rejects_have_stage_and_reason_and_are_read_back(tmp_path: Path) -> None:
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / "a, b.mp4").write_bytes(b"garbage, with a comma")
+    (tmp_path / "media" / "empty.wav").write_bytes(b"")
+    told: list[tuple[int, int]] = []
+    summary = index_sources(
+        [str(tmp_path / "media")],
+        tmp_path / "c.parquet",
+        num_workers=2,
+        progress=lambda *now: told.append(now),
+    )
+    assert (summary.num_items, summary.num_rejects) == (0, 2)
+    rejects = read_rejects(summary.rejects)
+    assert [(r.key, r.stage) for r in rejects] == [("a, b.mp4", "open"), ("empty.wav", "open")]
+    assert all(reject.reason for reject in rejects)
+    assert told == [(1, 2), (2, 2)]
+    assert len(Catalog.open(tmp_path / "c.parquet")) == 0
+
+
+CRASHER = """
+import os, signal
+from avrep.types import MediaItem
+
+def probe_or_die(entry, root):
+    if "bad" in entry.key:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return MediaItem(key=entry.key, shard=entry.shard, offset_bytes=0, length_bytes=1, duration_s=1)
+"""
+
+
+def test_a_file_that_ends_its_process_costs_that_file_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "crasher.py").write_text(CRASHER)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    from importlib import import_module
+
+    probe_or_die = import_module("crasher").probe_or_die
+    keys = [f"good{i}" for i in range(9)]
+    keys[4:4] = ["bad0"]
+    keys.append("bad1")
+    entries = [SourceEntry(key=key, shard=key, offset_bytes=0, length_bytes=1) for key in keys]
+    results = list(probe_entries(entries, "", 2, probe_or_die))
+    assert sorted(result.key for result in results) == sorted(keys)
+    for result in results:
+        assert isinstance(result, Reject if "bad" in result.key else MediaItem)
+    assert {r.stage for r in results if isinstance(r, Reject)} == {"crash"}
+    sys.modules.pop("crasher")
+
+
+@pytest.mark.media
+def test_odd_files_are_items_or_rejects(media_root: Path, tmp_path: Path) -> None:
+    summary = index_sources([str(media_root / "odd")], tmp_path / "c.parquet", num_workers=2)
+    rejects = {reject.key for reject in read_rejects(summary.rejects)}
+    assert rejects == {"empty_0_bytes.mp4"}
+    catalog = Catalog.open(summary.catalog)
+    items = {item.key: item for item in catalog}
+    assert len(items) + len(rejects) == len(list((media_root / "odd").iterdir()))
+    assert items["mp3_with_cover_art.mp3"].video is None
+    sideways, upright = (items[f"rotate_{turn}.mov"].video for turn in ("90", "none"))
+    assert sideways is not None
+    assert upright is not None
+    assert (sideways.width_px, sideways.height_px) == (upright.height_px, upright.width_px)
+    vfr = items["no_duration_vfr_vp9_opus.webm"]
+    assert 4.5 < vfr.duration_s < 5.5
+    for item in items.values():
+        assert 0 < item.duration_s < 20
+        assert item.video is not None or item.audio is not None
