@@ -96,11 +96,13 @@ def parse_config(tree: dict[str, Any], source: str) -> RunConfig:
         return RunConfig.model_validate(tree)
     except ValidationError as error:
         problems = error.errors()
-        first = problems[0]
+        first: dict[str, Any] = {**problems[0]}
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         if first["type"] == "extra_forbidden":
             what = "no such key"
+        elif first["type"] == "value_error":
+            what = str(first["ctx"]["error"])
         else:
             given = "" if first["type"] == "missing" else f", got {first['input']!r}"
             what = first["msg"][:1].lower() + first["msg"][1:] + given

@@ -27,6 +27,7 @@ from avrep.pipeline.stream import OpenStream, plain_stream
 from avrep.training import parallel
 from avrep.training.checkpoint import (
     RunState,
+    checkpoints,
     latest_checkpoint,
     load_checkpoint,
     read_state,
@@ -90,8 +91,12 @@ def pretrain(
         checkpoint = latest_checkpoint(run_dir)
         _check_same_run(read_state(checkpoint), config, source, run_dir)
         first_step = load_checkpoint(checkpoint, objective, optimizer).step
-    elif (run_dir / "config.yaml").exists():
+    elif checkpoints(run_dir):
         raise ConfigError(f"{run_dir} holds a run already; add --resume, or choose another --out")
+    else:
+        for name in ("metrics.jsonl", "failures.jsonl"):
+            # Of a run that ended before its first checkpoint.
+            (run_dir / name).unlink(missing_ok=True)
     run_dir.mkdir(parents=True, exist_ok=True)
     (run_dir / "config.yaml").write_text(dump_config(config), encoding="utf-8")
     _write_json(run_dir / "environment.json", describe_environment(device))

@@ -33,9 +33,9 @@ def test_the_published_recipe_has_the_papers_numbers() -> None:
 
 
 def test_overrides_are_yaml_values_on_key_paths() -> None:
-    overrides = ["train.num_steps=7", "data.split=train", "objective.sampler.stride=4", "seed=3"]
+    overrides = ["train.num_steps=70", "data.split=train", "objective.sampler.stride=4", "seed=3"]
     config = load_config(QUICKSTART, overrides)
-    assert config.train.num_steps == 7
+    assert config.train.num_steps == 70
     assert config.data.split == "train"
     assert config.objective.sampler.stride == 4
     assert config.objective.sampler.num_frames == 8
@@ -51,6 +51,7 @@ def test_overrides_are_yaml_values_on_key_paths() -> None:
             ["train.optim.name=adam"],
             r"train\.optim\.name: input should be 'sgd', 'lars' or 'adamw'",
         ),
+        (["train.num_steps=9"], r"train: warmup_steps is 20; it must be at most num_steps, 9"),
         (["train.num_steps"], "write it as key.path=value"),
         (["seed.x=1"], "seed is a value, not a group of keys"),
         (["seed=[1"], "not a YAML value"),

@@ -108,3 +108,6 @@ def test_a_broken_corpus_stops_the_run(tiny_config: MakeConfig, tmp_path: Path) 
     data = config.data.model_copy(update={"root": str(tmp_path / "moved-away")})
     with pytest.raises(FailureBudgetExceeded, match="substitutes failed"):
         pretrain(config.model_copy(update={"data": data}), tmp_path / "run")
+    # Nothing was trained, so the same folder can be used once the corpus is back.
+    pretrain(config, tmp_path / "run", stop_after=1)
+    assert len(read_lines(tmp_path / "run" / "metrics.jsonl")) == 1

@@ -28,15 +28,13 @@ def read_sounds(
     return [None if view.audio_s is None else next(left) for view in views], rate_hz
 
 
-def new_frames(num_frames: int, scaler: FrameScaler, limits: DecodeLimits) -> npt.NDArray[np.uint8]:
-    """Room for frames, uint8[num_frames h w 3], if that is within the limits."""
-    shape = num_frames, scaler.height_px, scaler.width_px, 3
-    num_bytes = int(np.prod(shape, dtype=np.float64))
+def require_room(num_frames: int, scaler: FrameScaler, limits: DecodeLimits) -> None:
+    """Refuse more frames than the limits allow, before there is memory for them."""
+    num_bytes = num_frames * scaler.height_px * scaler.width_px * 3
     if num_bytes > limits.max_output_bytes:
         raise MediaError(
             "limits", f"{num_bytes} bytes of frames wanted, over {limits.max_output_bytes}"
         )
-    return np.empty(shape, np.uint8)
 
 
 def by_view(

@@ -7,15 +7,15 @@ import numpy as np
 import numpy.typing as npt
 
 from avrep.errors import MediaError
-from avrep.media.assemble import Pictures, by_view, clips, new_frames, read_sounds
+from avrep.media.assemble import Pictures, by_view, clips, read_sounds, require_room
 from avrep.media.frame_times import FrameTimes, read_frame_times, shown_at
 from avrep.media.limits import DecodeLimits
 from avrep.media.media_file import MediaFile
 from avrep.media.scale import FrameScaler
 from avrep.types import Clip, ClipTimes, Geometry
 
-# Full-size frames in memory at once.
-_CHUNK_FRAMES = 8
+# Full-size frames in memory at once: eight in full HD, one where that is too many.
+_CHUNK_BYTES = 8 * 1920 * 1080 * 3
 
 
 class NumberedFrames(Protocol):
@@ -69,13 +69,15 @@ def _read_pictures(
     reader = opener(source, media, table)
     wanted, place = np.unique(shown_at(table.pts_s, times_s), return_inverse=True)
     unique, scaler = None, None
-    for first in range(0, len(wanted), _CHUNK_FRAMES):
-        chunk = wanted[first : first + _CHUNK_FRAMES]
+    codec = media.video.codec_context
+    num_at_once = max(1, _CHUNK_BYTES // (codec.width * codec.height * 3))
+    for first in range(0, len(wanted), num_at_once):
+        chunk = wanted[first : first + num_at_once]
         stored = reader.rgb(chunk.tolist())
         if unique is None or scaler is None:
             scaler = FrameScaler(geometry, stored.shape[2], stored.shape[1], turn_deg=0)
-            new_frames(len(times_s), scaler, media.limits)
-            unique = new_frames(len(wanted), scaler, media.limits)
+            require_room(len(times_s), scaler, media.limits)
+            unique = np.empty((len(wanted), scaler.height_px, scaler.width_px, 3), np.uint8)
         for row, frame in enumerate(stored, start=first):
             unique[row] = scaler.resized(frame)
     if unique is None:

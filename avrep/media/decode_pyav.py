@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from avrep.media.assemble import Pictures, by_view, clips, new_frames, read_sounds
+from avrep.media.assemble import Pictures, by_view, clips, read_sounds, require_room
 from avrep.media.limits import DecodeLimits
 from avrep.media.media_file import MediaFile
 from avrep.media.pyav_video import frames_on_display
@@ -39,7 +39,8 @@ def _read_pictures(media: MediaFile, views: Sequence[ClipTimes], geometry: Geome
             if scaler is None:
                 frame = shown.frame
                 scaler = FrameScaler(geometry, frame.width, frame.height, clockwise_deg(frame))
-                frames = new_frames(len(times_s), scaler, media.limits)
+                require_room(len(times_s), scaler, media.limits)
+                frames = np.empty((len(times_s), scaler.height_px, scaler.width_px, 3), np.uint8)
             frames[place] = (
                 frames[last[1]]
                 if last is not None and last[0] is shown.frame

@@ -24,6 +24,8 @@ _PICTURES = (
 _MAX_FAILURES_IN_A_ROW = 32
 
 _READ_ALLOWANCE_BYTES = 2**30
+# Ticks beyond any recording, and within what FFmpeg can reckon with.
+FAR_TICKS = 2**52
 
 
 class MediaFile:
@@ -110,7 +112,7 @@ class MediaFile:
     def seek(self, ticks: int, stream: av.VideoStream | av.AudioStream) -> bool:
         """Go to a key frame at or before a stream's time, if the container can; it may land elsewhere."""
         try:
-            self.container.seek(ticks, stream=stream)
+            self.container.seek(max(-FAR_TICKS, min(ticks, FAR_TICKS)), stream=stream)
         except FFmpegError:
             return False
         return True

@@ -10,7 +10,7 @@ import av
 
 from avrep.errors import MediaError
 from avrep.media.frame_times import CLOSE_S, stamp_of
-from avrep.media.media_file import MediaFile, time_base
+from avrep.media.media_file import FAR_TICKS, MediaFile, time_base
 
 # Without an index of key frames: decode on to a time that is nearer than this, else jump to it.
 _JUMP_S = 2.0
@@ -68,7 +68,7 @@ class _Cursor:
             self._begin(from_start=True)
 
     def at(self, ticks: int) -> _Stamped:
-        ticks = max(ticks, self._start_ticks)
+        ticks = min(max(ticks, self._start_ticks), FAR_TICKS)
         if self._should_jump(ticks):
             self._jump(ticks)
         self._advance(ticks)
@@ -143,27 +143,25 @@ class _Cursor:
         self._decoded = self._decode(from_start=from_start)
 
     def _decode(self, *, from_start: bool) -> Generator[_Stamped]:
-        """Frames from here on, in the order of display."""
+        """Frames from here on, in the order of display.
+
+        After a seek, frames that are shown before the first key frame refer to what was not
+        decoded; FFmpeg's decoders hold them back.
+        """
         media, stream = self._media, self._stream
         clock = _Clock(stream)
-        # After a seek, frames before the key frame refer to what was not decoded.
-        floor = None
+        has_begun = from_start
         for number, packet in enumerate(media.packets(stream)):
             stamp = stamp_of(packet, number, stream)
             self._fed_ticks = packet.dts if packet.dts is not None else stamp.ticks
-            if floor is None and not from_start:
-                if not packet.is_keyframe:
-                    continue
-                floor = stamp.ticks
+            has_begun = has_begun or packet.is_keyframe
+            if not has_begun:
+                continue
             clock.fed(stamp.ticks)
             for frame in media.decode_video(packet):
-                ticks = clock.ticks(frame)
-                if floor is None or ticks >= floor:
-                    yield _Stamped(ticks, frame)
+                yield _Stamped(clock.ticks(frame), frame)
         for frame in media.drain(stream):
-            ticks = clock.ticks(frame)
-            if floor is None or ticks >= floor:
-                yield _Stamped(ticks, frame)
+            yield _Stamped(clock.ticks(frame), frame)
 
 
 class _Clock:

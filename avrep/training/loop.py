@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from avrep.frozen import FrozenConfig
 from avrep.objectives.base import Objective
@@ -38,6 +38,15 @@ class TrainConfig(FrozenConfig):
     log_every_steps: int = Field(default=10, gt=0)
     checkpoint_every_steps: int = Field(default=500, gt=0)
     keep_checkpoints: int = Field(default=2, gt=0)
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> Self:
+        if self.warmup_steps > self.num_steps:
+            raise ValueError(
+                f"warmup_steps is {self.warmup_steps}; it must be at most num_steps, "
+                f"{self.num_steps}"
+            )
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -300,6 +300,8 @@ def test_before_and_after_the_sound_there_is_silence() -> None:
     found = sound(content, -0.25, 1.25)
     assert found.tolist() == [0.0] * 2000 + [0.5] * 8000 + [0.0] * 2000
     assert not sound(content, 5.0, 6.0, 16000).any()
+    assert not sound(content, 1e9, 1e9 + 1, 16000).any()
+    assert sound(content, 1e300, 1e300).shape == (0,)
 
 
 def test_channels_are_averaged_and_overshoot_is_clipped() -> None:

@@ -290,6 +290,12 @@ def test_a_seek_that_lands_late_is_mended_without_starting_over(
     assert len(decoded) < 100
 
 
+@pytest.mark.parametrize("container_format", ["mp4", "matroska", "mpegts", "h264"])
+def test_times_far_off_give_the_first_and_last_frame(tmp_path: Path, container_format: str) -> None:
+    content = write_numbered(tmp_path / "n", "libx264", container_format).read_bytes()
+    assert numbers(decode(content, at(-1e300, 1e300, 1e18), AS_STORED)) == [0, 39, 39]
+
+
 def test_too_many_bytes_are_refused_before_they_are_there(tmp_path: Path) -> None:
     content = write_numbered(tmp_path / "n.mp4", "libx264", "mp4", num_frames=3).read_bytes()
     one = 96 * 128 * 3

@@ -71,6 +71,15 @@ def test_http_ranges(tmp_path: Path, http_url: str) -> None:
         assert window.read(10) == CONTENT[1006:1016]
 
 
+def test_a_url_is_listed_and_read(tmp_path: Path, http_url: str) -> None:
+    (tmp_path / "a.mp4").write_bytes(CONTENT)
+    listing = list_sources([f"{http_url}/a.mp4"])
+    (entry,) = listing.entries
+    assert (entry.key, entry.length_bytes) == ("a.mp4", len(CONTENT))
+    item = item_of(entry.shard, entry.offset_bytes, entry.length_bytes)
+    assert shards.read(item, listing.root) == CONTENT
+
+
 def test_members_of_a_tar_are_found_and_read_without_unpacking(tmp_path: Path) -> None:
     members = {"one.mp4": CONTENT[:700], "deep/two.wav": CONTENT[700:1900], "note.txt": b"no media"}
     sidecar = b'{"class": "jump", "score": 3, "nested": {"x": 1}}'
