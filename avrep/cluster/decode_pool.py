@@ -34,6 +34,12 @@ def start_decode_pool(source: StreamSource, num_actors: int) -> list[ActorHandle
     return [actor_class.remote(source) for _ in range(num_actors)]
 
 
+def submit(actor: ActorHandle, step: int, rank: int, world_size: int) -> ray.ObjectRef:
+    """Ask an actor for a batch."""
+    return actor.read.remote(step, rank, world_size)
+
+
 def stop_decode_pool(actors: list[ActorHandle]) -> None:
+    """Let each actor finish what it is decoding, then end."""
     for actor in actors:
-        ray.kill(actor)
+        actor.__ray_terminate__.options(max_task_retries=0).remote()

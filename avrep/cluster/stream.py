@@ -9,7 +9,7 @@ import ray
 from ray.actor import ActorHandle
 from ray.exceptions import RayTaskError
 
-from avrep.cluster.decode_pool import start_decode_pool, stop_decode_pool
+from avrep.cluster.decode_pool import start_decode_pool, stop_decode_pool, submit
 from avrep.errors import AvrepError
 from avrep.pipeline.example import StreamSource
 from avrep.types import Batch
@@ -40,20 +40,24 @@ def ray_stream(
             flight is at most num_actors * prefetch_batches batches.
     """
     actors = start_decode_pool(source, num_actors)
+    in_flight: deque[ray.ObjectRef] = deque()
     try:
-        yield _in_order(actors, steps, rank, world_size, num_actors * prefetch_batches)
+        max_in_flight = num_actors * prefetch_batches
+        yield _in_order(actors, in_flight, steps, rank, world_size, max_in_flight)
     finally:
+        for batch in in_flight:
+            ray.cancel(batch)
         stop_decode_pool(actors)
 
 
 def _in_order(
     actors: list[ActorHandle],
+    in_flight: deque[ray.ObjectRef],
     steps: range,
     rank: int,
     world_size: int,
     max_in_flight: int,
 ) -> Iterator[Batch]:
-    in_flight: deque[ray.ObjectRef] = deque()
     upcoming = zip(steps, cycle(actors), strict=False)
     for _ in range(len(steps)):
         while len(in_flight) < max_in_flight:
@@ -61,7 +65,7 @@ def _in_order(
             if step_and_actor is None:
                 break
             step, actor = step_and_actor
-            in_flight.append(actor.read.remote(step, rank, world_size))
+            in_flight.append(submit(actor, step, rank, world_size))
         try:
             yield ray.get(in_flight.popleft())
         except RayTaskError as error:

@@ -31,6 +31,8 @@ _VORBIS_JITTER_S = Fraction(50, 1000)
 # Half the taps of FFmpeg's resampling filter, in samples of the lower rate, with room to spare.
 _FILTER_REACH = 32
 
+# No sound overshoots full scale by more.
+_LOUDEST = 1e3
 # FFmpeg keeps the pointers to further planes elsewhere, where PyAV 18 does not look: reading the
 # array of such a frame ends the process.
 _MAX_PLANES = 8
@@ -104,13 +106,14 @@ def _source_span(start_s: float, end_s: float, source_hz: int, out_hz: int) -> t
 def _resampled(
     window: _Window, interval_s: tuple[float, float], source_hz: int, out_hz: int
 ) -> npt.NDArray[np.float32]:
-    samples = window.samples
+    # One sample that is no number would spread through the resampling.
+    samples = np.clip(np.nan_to_num(window.samples, copy=False), -_LOUDEST, _LOUDEST)
     if source_hz != out_hz:
         samples = _resample(samples, source_hz, out_hz)
         first = window.start * out_hz // source_hz
         start = units.sample_at(interval_s[0], out_hz) - first
         samples = samples[start : start + units.num_samples(*interval_s, out_hz)]
-    return np.clip(np.nan_to_num(samples, copy=False), -1.0, 1.0)
+    return np.clip(samples, -1.0, 1.0)
 
 
 def _resample(
@@ -257,7 +260,9 @@ def _mono(frame: av.AudioFrame) -> npt.NDArray[np.float32]:
     if not frame.format.is_planar:
         samples = samples.reshape(-1, channels).T
     kind = frame.format.packed.name
-    mono = samples.mean(axis=0, dtype=np.float64)
-    if kind == "u8":
-        mono -= _FULL_SCALE["u8"]
-    return (mono / _FULL_SCALE.get(kind, 1.0)).astype(np.float32)
+    # Floats may hold anything; what is no number is made silence when the interval is whole.
+    with np.errstate(invalid="ignore", over="ignore"):
+        mono = samples.mean(axis=0, dtype=np.float64)
+        if kind == "u8":
+            mono -= _FULL_SCALE["u8"]
+        return (mono / _FULL_SCALE.get(kind, 1.0)).astype(np.float32)

@@ -309,8 +309,15 @@ def test_channels_are_averaged_and_overshoot_is_clipped() -> None:
     assert sound(write_wav(stereo, 8000), 0.0, 0.1) == pytest.approx(np.full(800, 0.125))
     loud = encode(np.full(16000, 1.7, np.float32), 8000, "pcm_f32le", "wav")
     assert sound(loud, 0.5, 1.0).max() == 1.0
-    broken = np.full(16000, np.nan, np.float32)
-    assert np.isfinite(sound(encode(broken, 8000, "pcm_f32le", "wav"), 0.5, 1.0)).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
+def test_samples_that_are_no_sound_do_not_spread(value: float) -> None:
+    samples = np.full(16000, 0.25, np.float32)
+    samples[8000] = value
+    found = sound(encode(samples, 8000, "pcm_f32le", "wav"), 0.5, 1.5, 16000)
+    assert np.abs(found).max() <= 1.0
+    assert found[:7000] == pytest.approx(np.full(7000, 0.25), abs=1e-3)
 
 
 def test_sixteen_channels_apart_do_not_end_the_process() -> None:
