@@ -7,15 +7,16 @@ from pathlib import Path
 
 import torch
 
-from avrep import __version__
-
-_PACKAGES = ("torch", "torchaudio", "torchvision", "numpy", "av", "decord", "torchcodec", "ray")
+_PACKAGES = (
+    *("avrep", "torch", "torchaudio", "torchvision", "pytorchvideo", "numpy"),
+    *("av", "decord", "torchcodec", "ray", "pyarrow"),
+)
 
 
 def package_versions() -> dict[str, str]:
     """Versions of avrep, Python and the packages that decide what a run computes."""
-    versions = {"avrep": __version__, "python": platform.python_version()}
-    for package in (*_PACKAGES, "pytorchvideo", "pyarrow"):
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:

@@ -3,6 +3,7 @@
 decord runs in a process of its own here too: a crash of its is then one failed test.
 """
 
+import functools
 import importlib.util
 import subprocess
 import sys
@@ -51,6 +52,9 @@ REFUSED = {
     ],
     "torchcodec": ["av/grid/bbaf2n.mpg", "odd/discard_first_keyframe.mp4"],
 }
+# A child process takes a second: these stand for the rest in the fast tests.
+QUICK = {"variable_rate.mkv", "turned.mov", "av/grid/bbaf2n.mpg", "odd/discard_first_keyframe.mp4"}
+slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 # Mean absolute difference in levels: none at the stored size on these files; resized, the colour
 # is converted before instead of after.
 TOLERANCE = {None: 0.5, 64: 2.5}
@@ -112,7 +116,7 @@ def _decode_in_a_child(
 
 
 @pytest.mark.parametrize("name", DECODERS)
-@pytest.mark.parametrize("clip_name", SPECS)
+@pytest.mark.parametrize("clip_name", [c if c in QUICK else slow(c) for c in SPECS])
 def test_numbered_frames_are_those_on_display(
     tmp_path: Path, name: DecoderName, clip_name: str
 ) -> None:
@@ -152,7 +156,9 @@ def test_real_frames_agree_with_pyav(
 
 
 @pytest.mark.media
-@pytest.mark.parametrize(("name", "file"), [(n, f) for n in DECODERS for f in REFUSED[n]])
+@pytest.mark.parametrize(
+    ("name", "file"), [(n, f) if f in QUICK else slow(n, f) for n in DECODERS for f in REFUSED[n]]
+)
 def test_what_a_library_gets_wrong_is_refused(
     media_root: Path, tmp_path: Path, name: DecoderName, file: str
 ) -> None:

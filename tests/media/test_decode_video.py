@@ -85,6 +85,12 @@ REAL_VIDEOS = [
     "av/nasa_13013.mp4",
     "av/grid/bbaf2n.mpg",
 ]
+LARGE = {
+    "odd/flower_h264_fragmented.mp4",
+    "odd/flower_vp8.webm",
+    "odd/no_duration_vfr_vp9_opus.webm",
+    "odd/video_with_failing_audio.mp4",
+}
 MANY = settings(
     max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -144,9 +150,15 @@ def _container_clip(folder: Path, name: str) -> tuple[bytes, float]:
 
 
 @pytest.mark.media
-@pytest.mark.parametrize("name", [f"odd/{name}" for name in ODD_VIDEOS] + REAL_VIDEOS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name
+        for name in [f"odd/{name}" for name in ODD_VIDEOS] + REAL_VIDEOS
+    ],
+)
 @settings(
-    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
 def test_real_frames_are_those_of_a_full_decode(

@@ -54,7 +54,7 @@ def test_rejects_have_stage_and_reason_and_are_read_back(tmp_path: Path) -> None
     assert len(Catalog.open(tmp_path / "c.parquet")) == 0
 
 
-CRASHER = """
+DEADLY_PROBE = """
 import os, signal
 from avrep.types import MediaItem
 
@@ -68,11 +68,11 @@ def probe_or_die(entry, root):
 def test_a_file_that_ends_its_process_costs_that_file_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "crasher.py").write_text(CRASHER)
+    (tmp_path / "deadly_probe.py").write_text(DEADLY_PROBE)
     monkeypatch.syspath_prepend(str(tmp_path))
     from importlib import import_module
 
-    probe_or_die = import_module("crasher").probe_or_die
+    probe_or_die = import_module("deadly_probe").probe_or_die
     keys = [f"good{i}" for i in range(9)]
     keys[4:4] = ["bad0"]
     keys.append("bad1")
@@ -82,7 +82,7 @@ def test_a_file_that_ends_its_process_costs_that_file_only(
     for result in results:
         assert isinstance(result, Reject if "bad" in result.key else MediaItem)
     assert {r.stage for r in results if isinstance(r, Reject)} == {"crash"}
-    sys.modules.pop("crasher")
+    sys.modules.pop("deadly_probe")
 
 
 @pytest.mark.media
