@@ -105,7 +105,7 @@ def find_task(
     """The items of a task by its name on the command line.
 
     Args:
-        config: names the catalogue; its seed decides what is held out where no split is given.
+        config: names the catalogue.
         name: "labels", the catalogue's own; or "ucf101", split files.
         splits_dir: for "ucf101".
         fold: for "ucf101".
@@ -116,7 +116,7 @@ def find_task(
     """
     catalog = open_catalog(config.data)
     if name == "labels":
-        return catalog_task(catalog, usable_rows(catalog), config.seed)
+        return catalog_task(catalog, usable_rows(catalog))
     if name != "ucf101":
         raise ConfigError(f"--task {name}: no such task; choose labels or ucf101")
     if splits_dir is None:

@@ -32,7 +32,7 @@ def test_a_folder_without_labels_is_measured_without_probes(
     for path in (synth_folder / "videos").rglob("*.mp4"):
         shutil.copy(path, tmp_path / "data" / path.name)
     report = run_demo(tmp_path / "data", tmp_path / "out", overrides=TINY)
-    assert report.read_text().startswith("<!doctype html>")
+    assert report.read_text().startswith("<!DOCTYPE html>")
     rows = read_rows(report.parent / "evaluation" / "demo.json")
     assert {row.protocol for row in rows} == {"instance"}
     trained_on = (report.parent / "train_keys.txt").read_text().splitlines()

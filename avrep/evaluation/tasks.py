@@ -19,6 +19,7 @@ from avrep.types import RowNumbers
 
 SPLIT_LABEL = "split"
 _TEST_FRACTION = 0.25
+_SPLIT_SEED = 0
 _MAX_CLASSES_SHARE = 0.5
 
 
@@ -54,17 +55,17 @@ class TaskItems:
         )
 
 
-def catalog_task(catalog: Catalog, rows: RowNumbers, seed: int) -> TaskItems:
+def catalog_task(catalog: Catalog, rows: RowNumbers) -> TaskItems:
     """The catalogue's own labels: every label set that a probe can be asked for.
 
     Items are split by their label `split` (train and test) where they have it; else by a draw that
-    holds a quarter of each class out, whole groups (gNN in the name) at a time. A label set counts
-    when at least two classes occur, each on both sides, and its values repeat.
+    holds a quarter of each class out, whole groups (gNN in the name) at a time; the same corpus is
+    always split the same way, so that runs can be compared. A label set counts when at least two
+    classes occur, each on both sides, and its values repeat.
 
     Args:
         catalog: what was indexed.
         rows: the rows with pictures.
-        seed: decides the draw.
     """
     items = {int(row): catalog[int(row)] for row in rows}
     names = sorted({name for item in items.values() for name in item.labels} - {SPLIT_LABEL})
@@ -80,7 +81,7 @@ def catalog_task(catalog: Catalog, rows: RowNumbers, seed: int) -> TaskItems:
     else:
         classes = label_sets.get("class", {})
         strata = [classes.get(row, "") for row in items]
-        draw = generator(seed, Draw.FOLDER_SPLIT)
+        draw = generator(_SPLIT_SEED, Draw.FOLDER_SPLIT)
         held = hold_out(strata, list(groups.values()), _TEST_FRACTION, draw)
         train = [row for row, out in zip(items, held, strict=True) if not out]
         test = [row for row, out in zip(items, held, strict=True) if out]
