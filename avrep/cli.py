@@ -160,23 +160,24 @@ def train(
 @app.command()
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    task: Annotated[
-        str, typer.Option(help="labels: the catalogue's own. ucf101: split files.")
-    ] = "labels",
-    splits: Annotated[Path | None, typer.Option(help="Folder of UCF101's split files.")] = None,
+    splits: Annotated[
+        Path | None,
+        typer.Option(help="Folder of split files; the catalogue's labels if not given."),
+    ] = None,
     fold: Annotated[int, typer.Option(min=1, help="Which official split.")] = 1,
     groups: Groups = "class",
     overrides: Overrides = None,
 ) -> None:
     """Measure a run's encoder against the same encoder untrained.
 
-    Example: `avrep evaluate runs/first --task ucf101 --splits ucfTrainTestlist`
+    Example: `avrep evaluate runs/first` or
+    `avrep evaluate runs/first --splits ucfTrainTestlist --fold 1`
     """
     from avrep.cluster.run import evaluate_run
     from avrep.report.terminal import print_results
 
     rows = evaluate_run(
-        run, task=task, splits=splits, fold=fold, group_scope=groups, overrides=overrides or []
+        run, splits=splits, fold=fold, group_scope=groups, overrides=overrides or []
     )
     print_results(rows)
     print(f"next: avrep report {run}")
@@ -198,9 +199,7 @@ def demo(
     data: Annotated[
         Path | None, typer.Option(help="Your own folder, instead of the embedded corpus.")
     ] = None,
-    splits: Annotated[
-        Path | None, typer.Option(help="UCF101-style split files for --data.")
-    ] = None,
+    splits: Annotated[Path | None, typer.Option(help="Folder of split files for --data.")] = None,
     fold: Annotated[str, typer.Option(help="Which official split, or all.")] = "1",
     groups: Groups = "class",
     seeds: Annotated[int, typer.Option(min=1, help="Pretrain this many times.")] = 1,

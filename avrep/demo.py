@@ -53,12 +53,12 @@ def run_demo(
     The encoder is pretrained on the train videos of the task only, without their labels.
 
     Args:
-        data: a folder of clips: class folders, any folder with UCF101-style `splits`, or no labels
+        data: a folder of clips: class folders, any folder with split files, or no labels
             at all (then the probe is left out); None writes and uses the embedded corpus.
         out: a new folder, or one that an earlier demo wrote, which is replaced.
-        splits: folder of split files.
+        splits: folder of split files, see `split_files_task`.
         fold: number of the official split, or "all".
-        group_scope: what a group's name gNN means in the split files, see `ucf101_task`.
+        group_scope: what a group's name gNN means in the split files, see `split_files_task`.
         num_seeds: pretrain this many times, on other seeds.
         overrides: of the recipe, `key=value`.
 
@@ -82,10 +82,7 @@ def run_demo(
         for seed, number in [(s, f) for s in range(num_seeds) for f in folds]:
             base = [f"data.catalog={catalog_path}", f"seed={seed}", *overrides]
             config = load_config(recipe, base)
-            name = "labels" if number is None else "ucf101"
-            task = find_task(
-                config, name, splits_dir=splits, fold=number or 1, group_scope=group_scope
-            )
+            task = find_task(config, splits_dir=splits, fold=number or 1, group_scope=group_scope)
             run_dir = out / (f"seed{seed}" if number is None else f"seed{seed}-fold{number}")
             config = _fit_to(config, task, run_dir)
             measurements.append(_train_and_measure(config, run_dir, task, protocols, open_stream))
@@ -163,7 +160,7 @@ def _claim(out: Path) -> None:
 
 
 def _folds(fold: str, splits: Path | None) -> list[int | None]:
-    if splits is None:
+    if splits is None or (splits / "test.csv").is_file():
         return [None]
     if fold == "all":
         found = [int(path.stem[-2:]) for path in sorted(splits.glob("testlist[0-9][0-9].txt"))]

@@ -11,7 +11,6 @@ from avrep.assemble import build_objective, open_catalog, usable_rows, use_threa
 from avrep.augment.eval_crops import CropConfig, crop_views
 from avrep.augment.view import augment_view, to_device
 from avrep.config import RunConfig
-from avrep.errors import ConfigError
 from avrep.evaluation.action.split import GroupScope
 from avrep.evaluation.aggregate import Over
 from avrep.evaluation.compare import compare_scores
@@ -20,7 +19,7 @@ from avrep.evaluation.features_table import FeatureTable
 from avrep.evaluation.protocols import ProtocolConfig, score_features, score_instances
 from avrep.evaluation.results import EvalRow
 from avrep.evaluation.scores import VideoScores
-from avrep.evaluation.tasks import TaskItems, catalog_task, ucf101_task
+from avrep.evaluation.tasks import TaskItems, catalog_task, split_files_task
 from avrep.models.features import Encoder
 from avrep.objectives.base import Objective
 from avrep.pipeline.example import StreamSource
@@ -96,32 +95,26 @@ def measure_run(
 
 def find_task(
     config: RunConfig,
-    name: str,
     *,
     splits_dir: Path | None = None,
     fold: int = 1,
     group_scope: GroupScope = "class",
 ) -> TaskItems:
-    """The items of a task by its name on the command line.
+    """What to measure: a split given as files, or the catalogue's own labels.
 
     Args:
         config: names the catalogue.
-        name: "labels", the catalogue's own; or "ucf101", split files.
-        splits_dir: for "ucf101".
-        fold: for "ucf101".
-        group_scope: for "ucf101", see `ucf101_task`.
+        splits_dir: folder of split files, see `split_files_task`; None for the catalogue's labels.
+        fold: of the split files.
+        group_scope: of the split files.
 
     Raises:
-        ConfigError: no such task, no split files given, or see `catalog_task` and `ucf101_task`.
+        ConfigError: see `catalog_task` and `split_files_task`.
     """
     catalog = open_catalog(config.data)
-    if name == "labels":
-        return catalog_task(catalog, usable_rows(catalog))
-    if name != "ucf101":
-        raise ConfigError(f"--task {name}: no such task; choose labels or ucf101")
     if splits_dir is None:
-        raise ConfigError("--task ucf101 needs --splits, the folder of classInd.txt and the lists")
-    return ucf101_task(catalog, splits_dir, fold, group_scope)
+        return catalog_task(catalog, usable_rows(catalog))
+    return split_files_task(catalog, splits_dir, fold, group_scope)
 
 
 def compare_measurements(

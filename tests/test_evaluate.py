@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from avrep.cluster.run import evaluate_run
-from avrep.errors import ConfigError
 from avrep.evaluate import (
     AUGMENTED_INSTANCE,
     PLAIN_INSTANCE,
@@ -69,7 +68,7 @@ def test_augmented_clips_are_the_same_each_time_and_not_the_plain_ones(
 
 def test_measurement_to_rows(tiny_run: Path) -> None:
     config = read_run_config(tiny_run, ["evaluation.num_clips=2"])
-    task = find_task(config, "labels")
+    task = find_task(config)
     protocols = ProtocolConfig(num_resamples=100)
     measured = measure_run(config, tiny_run, task, protocols=protocols)
     assert measured.num_failures == 0
@@ -105,7 +104,7 @@ def test_an_untrained_run_differs_from_itself_by_nothing(
     monkeypatch.setattr(module, "load_encoder", always_trained)
     config = read_run_config(tiny_run, ["evaluation.num_clips=2"])
     protocols = ProtocolConfig(num_resamples=100)
-    measured = measure_run(config, tiny_run, find_task(config, "labels"), protocols=protocols)
+    measured = measure_run(config, tiny_run, find_task(config), protocols=protocols)
     rows = compare_measurements([measured], protocols=protocols, seed=0)
     assert {row.value for row in rows if row.encoder == "difference"} == {0.0}
 
@@ -114,13 +113,5 @@ def test_an_untrained_run_differs_from_itself_by_nothing(
 @pytest.mark.usefixtures("ray_cluster")
 def test_the_command_writes_the_rows(tiny_run: Path) -> None:
     overrides = ["evaluation.num_clips=2", "data.num_decode_actors=2"]
-    rows = evaluate_run(tiny_run, task="labels", overrides=overrides)
+    rows = evaluate_run(tiny_run, overrides=overrides)
     assert read_rows(tiny_run / "evaluation" / "catalog.json") == rows
-
-
-def test_tasks_that_are_not_there(tiny_run: Path) -> None:
-    config = read_run_config(tiny_run)
-    with pytest.raises(ConfigError, match="no such task; choose labels or ucf101"):
-        find_task(config, "hmdb")
-    with pytest.raises(ConfigError, match="needs --splits"):
-        find_task(config, "ucf101")

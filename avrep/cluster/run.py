@@ -34,27 +34,25 @@ def open_streams(config: DataConfig) -> Iterator[OpenStream]:
 def evaluate_run(
     run_dir: Path,
     *,
-    task: str,
     splits: Path | None = None,
     fold: int = 1,
     group_scope: GroupScope = "class",
     overrides: Sequence[str] = (),
 ) -> tuple[EvalRow, ...]:
-    """Measure a run by one task and write the rows to its `evaluation/` folder.
+    """Measure a run and write the rows to its `evaluation/` folder.
 
     Args:
         run_dir: the run's folder.
-        task: "labels", the catalogue's own; or "ucf101".
-        splits: folder of UCF101's split files, for that task.
+        splits: folder of split files, see `split_files_task`; None for the catalogue's labels.
         fold: which official split.
-        group_scope: what a group's name means there, see `ucf101_task`.
+        group_scope: what a group's name means there.
         overrides: of the run's config, such as `data.catalog=...` or `evaluation.num_clips=10`.
 
     Raises:
-        ConfigError: no such task, or what it needs is not there.
+        ConfigError: no such run, or see `find_task`.
     """
     config = read_run_config(run_dir, overrides)
-    items = find_task(config, task, splits_dir=splits, fold=fold, group_scope=group_scope)
+    items = find_task(config, splits_dir=splits, fold=fold, group_scope=group_scope)
     protocols = ProtocolConfig()
     with open_streams(config.data) as stream, count_progress("embedding", "items") as progress:
         measured = measure_run(

@@ -1,4 +1,4 @@
-"""Rows of results: written, read back, and laid out as a table."""
+"""Rows of results: written and read back."""
 
 import math
 import os
@@ -16,7 +16,7 @@ from avrep.evaluation.scores import Protocol
 from avrep.frozen import FrozenConfig
 
 Encoder = Literal["pretrained", "untrained", "difference"]
-Task = Literal["catalog", "ucf101", "folders"]
+Task = Literal["catalog", "ucf101", "lists"]
 
 _MAX_FILE_BYTES = 256 << 20
 
@@ -97,47 +97,3 @@ def read_rows(path: Path) -> tuple[EvalRow, ...]:
         raise ConfigError(
             f"{path} is no results file of version 1: {where}: {first['msg']}"
         ) from None
-
-
-def table_rows(rows: Sequence[EvalRow]) -> tuple[tuple[str, ...], ...]:
-    """Lines of a compact table, header first, in percent: the encoders side by side.
-
-    One line for each (task, fold, over, seed, label, protocol, metric), in order of appearance;
-    an encoder that was not measured leaves its cell empty.
-    """
-    lines: dict[tuple[object, ...], dict[Encoder, EvalRow]] = {}
-    for row in rows:
-        place = (row.task, row.fold, row.over, row.seed, row.label, row.protocol, row.metric)
-        lines.setdefault(place, {})[row.encoder] = row
-    header = ("task", "label", "protocol", "metric", "pretrained", "untrained", "difference")
-    table: list[tuple[str, ...]] = [(*header, "chance", "videos", "groups")]
-    for found in lines.values():
-        one = next(iter(found.values()))
-        measured = [row for row in found.values() if row.encoder != "difference"]
-        table.append(
-            (
-                one.task + _which(one),
-                one.label,
-                one.protocol,
-                one.metric,
-                *(_cell(found.get(name)) for name in ("pretrained", "untrained", "difference")),
-                f"{100 * measured[0].chance:.1f}" if measured else "",
-                str(one.num_test),
-                str(one.num_clusters),
-            )
-        )
-    return tuple(table)
-
-
-def _which(row: EvalRow) -> str:
-    if row.over != "videos":
-        return f" ({row.over})"
-    return "" if row.fold is None else f" (fold {row.fold})"
-
-
-def _cell(row: EvalRow | None) -> str:
-    if row is None:
-        return ""
-    sign = "+" if row.encoder == "difference" else ""
-    low, high = 100 * row.ci_low, 100 * row.ci_high
-    return f"{100 * row.value:{sign}.1f} [{low:{sign}.1f}, {high:{sign}.1f}]"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from avrep.errors import ConfigError
+from avrep.evaluation.action.path_lists import read_list_split
 from avrep.evaluation.action.split import ActionSplit, GroupScope, match_keys
 from avrep.evaluation.action.ucf101 import group_of, read_ucf101
 from avrep.evaluation.draws import Draw, generator
@@ -103,25 +104,37 @@ def catalog_task(catalog: Catalog, rows: RowNumbers) -> TaskItems:
     )
 
 
-def ucf101_task(
+def split_files_task(
     catalog: Catalog, splits_dir: Path, fold: int, group_scope: GroupScope = "class"
 ) -> TaskItems:
-    """One official split of UCF101, or of any corpus laid out like it.
+    """A split given as files: UCF101's layout, or `train.csv` and `test.csv` of `path label`.
 
     Args:
-        catalog: what was indexed; its keys end in `<class>/<file>`.
-        splits_dir: folder of classInd.txt and the lists.
-        fold: which split, from 1.
+        catalog: what was indexed; its keys end in the paths that the files list.
+        splits_dir: folder of UCF101's classInd.txt and lists, or of train.csv and test.csv with one
+            video a line and labels from 0, as VideoMAE and V-JEPA have them.
+        fold: which of UCF101's splits, from 1.
         group_scope: what videos of one gNN share: within a class one recording, as in UCF101; or
             across classes one source, a person for instance.
 
     Raises:
-        ConfigError: see `read_ucf101` and `match_keys`.
+        ConfigError: neither kind of file is there; or see `read_ucf101`, `read_list_split` and
+            `match_keys`.
     """
-    split = read_ucf101(None, splits_dir, fold, group_scope=group_scope)
+    lists = splits_dir / "train.csv", splits_dir / "test.csv"
+    if (splits_dir / "classInd.txt").is_file():
+        task: Task = "ucf101"
+        split = read_ucf101(None, splits_dir, fold, group_scope=group_scope)
+    elif all(path.is_file() for path in lists):
+        task = "lists"
+        split = read_list_split(*lists)
+    else:
+        raise ConfigError(
+            f"{splits_dir} holds neither UCF101's classInd.txt and lists nor train.csv and test.csv"
+        )
     train, test = match_keys(split, catalog.keys())
     return TaskItems(
-        task="ucf101",
+        task=task,
         train=train,
         test=test,
         label_sets={"class": _classes(split, train, test)},
@@ -130,7 +143,7 @@ def ucf101_task(
             for row, video in zip((*train, *test), (*split.train, *split.test), strict=True)
         },
         group_scope=split.group_scope,
-        fold=fold,
+        fold=fold if task == "ucf101" else None,
     )
 
 

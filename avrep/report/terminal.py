@@ -19,7 +19,8 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def print_results(rows: Sequence[EvalRow]) -> None:
     """Results in percent, one line a metric; the intervals of the encoders are in the report."""
     found: dict[tuple[str, str], dict[str, EvalRow]] = {}
-    for row in rows:
+    # What needs no labels comes first.
+    for row in sorted(rows, key=lambda row: row.protocol != "instance"):
         place = (row.label, f"{row.protocol} {row.metric}")
         found.setdefault(place, {})[row.encoder] = row
     lines = [
@@ -46,4 +47,4 @@ def _percent(row: EvalRow | None) -> str:
 def _with_interval(row: EvalRow | None) -> str:
     if row is None:
         return ""
-    return f"{100 * row.value:+.1f} [{100 * row.ci_low:+.1f}, {100 * row.ci_high:+.1f}]"
+    return f"{100 * row.value:+.1f} [{100 * row.ci_low:+.0f}, {100 * row.ci_high:+.0f}]"

@@ -161,7 +161,7 @@ def test_groups_reach_the_intervals() -> None:
     for scope, clusters in (("class", 20), ("corpus", 10)):
         grouped = dataclasses.replace(test, group_scope=scope)
         tables = SplitFeatures(train=table("train", 80, 0, 0.1), test=grouped)
-        rows = evaluate_features(tables, tables, label="motion", task="folders", config=config)
+        rows = evaluate_features(tables, tables, label="motion", task="lists", config=config)
         assert {row.num_clusters for row in rows} == {clusters}
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from avrep.errors import ConfigError
 from avrep.evaluation import results
-from avrep.evaluation.results import EvalRow, read_rows, table_rows, write_rows
+from avrep.evaluation.results import EvalRow, read_rows, write_rows
 
 ROW = EvalRow(
     task="ucf101",
@@ -126,19 +126,3 @@ def test_a_row_checks_itself() -> None:
         dataclasses.replace(ROW, ci_low=0.6, ci_high=0.7)
     with pytest.raises(ValueError, match="outside"):
         dataclasses.replace(ROW, value=math.nan)
-
-
-def test_the_table_sets_encoders_side_by_side() -> None:
-    alone = dataclasses.replace(ROW, metric="R@5", fold=None, over="mean of folds")
-    header, first, second = table_rows([ROW, alone, BASE, GAIN])
-    assert header[:4] == ("task", "label", "protocol", "metric")
-    cells = dict(zip(header, first, strict=True))
-    assert cells["task"] == "ucf101 (fold 1)"
-    assert cells["pretrained"] == "51.8 [49.0, 54.1]"
-    assert cells["untrained"] == "12.0 [10.0, 14.0]"
-    assert cells["difference"] == "+39.8 [+37.0, +43.0]"
-    assert (cells["chance"], cells["videos"], cells["groups"]) == ("1.0", "3783", "707")
-    cells = dict(zip(header, second, strict=True))
-    assert cells["task"] == "ucf101 (mean of folds)"
-    assert (cells["metric"], cells["untrained"], cells["difference"]) == ("R@5", "", "")
-    assert len(table_rows([])) == 1

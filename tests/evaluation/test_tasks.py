@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avrep.errors import ConfigError
-from avrep.evaluation.tasks import catalog_task, ucf101_task
+from avrep.evaluation.tasks import catalog_task, split_files_task
 from avrep.media.catalog import Catalog, write_catalog
 from avrep.types import MediaItem, VideoStream
 
@@ -102,9 +102,22 @@ def test_the_real_clips(
     root = media_root / "action" / "gmdcsa24_ucfstyle"
     keys = sorted(path.relative_to(root / "videos").as_posix() for path in root.rglob("*.avi"))
     catalog = make_catalog(tmp_path / "c.parquet", {key: {} for key in keys})
-    task = ucf101_task(catalog, root / "splits", fold, "corpus")
+    task = split_files_task(catalog, root / "splits", fold, "corpus")
     assert (len(task.train), len(task.test)) == (num_train, num_test)
     assert task.groups is not None
     assert {task.groups[int(row)] for row in task.test} == {f"g{fold:02d}"}
     for row in task.test:
         assert catalog[int(row)].key.startswith(task.label_sets["class"][int(row)] + "/")
+
+
+def test_lists_of_path_and_label(tmp_path: Path) -> None:
+    catalog = make_catalog(tmp_path / "c.parquet", {f"videos/{i}.mp4": {} for i in range(6)})
+    with pytest.raises(ConfigError, match="neither UCF101's classInd"):
+        split_files_task(catalog, tmp_path, 1)
+    (tmp_path / "train.csv").write_text("3.mp4 1\n0.mp4 0\n1.mp4 1\n2.mp4 0\n")
+    (tmp_path / "test.csv").write_text("5.mp4 0\n4.mp4 1\n")
+    task = split_files_task(catalog, tmp_path, 1)
+    assert task.train.tolist() == [3, 0, 1, 2]
+    assert task.test.tolist() == [5, 4]
+    assert task.label_sets == {"class": {3: "1", 0: "0", 1: "1", 2: "0", 5: "0", 4: "1"}}
+    assert task.name == "lists"

@@ -9,41 +9,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from avrep.media.catalog import SCHEMA
 from avrep.report.corpus import CorpusSummary, summarise, summary_rows
 from avrep.report.corpus_picture import draw_corpus
-
-VIDEO = pa.struct(
-    [
-        ("width_px", pa.int32()),
-        ("height_px", pa.int32()),
-        ("fps", pa.float64()),
-        ("num_frames", pa.int64()),
-        ("codec", pa.string()),
-        ("rotation_deg", pa.int32()),
-        ("start_s", pa.float64()),
-        ("keyframes_s", pa.list_(pa.float64())),
-    ]
-)
-AUDIO = pa.struct(
-    [
-        ("rate_hz", pa.int32()),
-        ("channels", pa.int32()),
-        ("codec", pa.string()),
-        ("start_s", pa.float64()),
-    ]
-)
-SCHEMA = pa.schema(
-    [
-        ("key", pa.string()),
-        ("shard", pa.string()),
-        ("offset_bytes", pa.int64()),
-        ("length_bytes", pa.int64()),
-        ("duration_s", pa.float64()),
-        ("video", VIDEO),
-        ("audio", AUDIO),
-        ("labels", pa.map_(pa.string(), pa.string())),
-    ]
-)
 
 
 def make_rows(num_rows: int, seed: int = 0) -> list[dict[str, Any]]:
