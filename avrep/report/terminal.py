@@ -10,7 +10,7 @@ from avrep.evaluation.results import EvalRow
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table without lines."""
-    table = Table(*header, box=None, pad_edge=False, header_style="bold")
+    table = Table(*header, box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for row in rows:
         table.add_row(*row)
     Console().print(table)
