@@ -77,7 +77,7 @@ def read_run(run_dir: Path) -> RunFiles:
     notes: list[str] = []
     config_text = _text(run_dir / "config.yaml", notes)
     return RunFiles(
-        name=run_dir.resolve().name,
+        name=" / ".join(run_dir.resolve().parts[-2:]),
         written_s=max(p.stat().st_mtime for p in found),
         config_text=config_text,
         config=_config(config_text, notes),

@@ -1,6 +1,9 @@
 """The catalogue gives back what was written, row by row, and refuses what it cannot read."""
 
+import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avrep.errors import ConfigError
-from avrep.media.catalog import Catalog, write_catalog
+from avrep.media.catalog import SCHEMA, Catalog, write_catalog
 from avrep.types import AudioStream, MediaItem, VideoStream
 
 
@@ -124,3 +127,46 @@ def test_rows_outside_are_refused(tmp_path: Path) -> None:
     for row in (-1, 1):
         with pytest.raises(IndexError):
             Catalog.open(tmp_path / "c.parquet")[row]
+
+
+READ_A_FEW = """
+import resource, sys
+import numpy as np
+from avrep.media.catalog import Catalog
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+catalog = Catalog.open(sys.argv[1])
+rows = catalog.rows_with(video=True)
+for row in np.random.default_rng(0).integers(0, len(catalog), 300):
+    assert catalog[int(row)].key == f"clip_{row:07d}.mp4"
+print(len(rows), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.slow
+def test_a_million_rows_are_not_a_million_objects(tmp_path: Path) -> None:
+    """As objects they would take about two gigabytes; reading here and there takes a fraction."""
+    num_rows = 1_000_000
+    numbers = np.arange(num_rows)
+    keys = pa.array([f"clip_{number:07d}.mp4" for number in numbers])
+    video = {"width_px": 320, "height_px": 240, "fps": 25.0, "num_frames": 250, "codec": "h264"}
+    video |= {"rotation_deg": 0, "start_s": 0.0, "keyframes_s": [0.0, 2.0, 4.0, 6.0, 8.0]}
+    columns = {
+        "key": keys,
+        "shard": keys,
+        "offset_bytes": pa.array(numbers * 512),
+        "length_bytes": pa.array(np.full(num_rows, 500)),
+        "duration_s": pa.array(np.full(num_rows, 10.0)),
+        "video": pa.array([video] * 1000, SCHEMA.field("video").type).take(numbers % 1000),
+        "audio": pa.nulls(num_rows, SCHEMA.field("audio").type),
+        "labels": pa.nulls(num_rows, SCHEMA.field("labels").type),
+    }
+    facts = {"version": 1, "root": "", "digest": "none"}
+    schema = SCHEMA.with_metadata({b"avrep": json.dumps(facts).encode()})
+    path = tmp_path / "million.parquet"
+    table = pa.Table.from_pydict(columns, schema=schema)
+    pq.write_table(table, path, row_group_size=4096, compression="zstd")
+    command = [sys.executable, "-c", READ_A_FEW, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    num_found, grown_kib = map(int, done.stdout.split())
+    assert num_found == num_rows
+    assert grown_kib < 400 * 1024
