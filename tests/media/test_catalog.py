@@ -172,4 +172,4 @@ def test_a_million_rows_are_not_a_million_objects(tmp_path: Path) -> None:
     num_found, arrow_bytes, python_bytes = map(int, done.stdout.split())
     assert num_found == num_rows
     assert 0 < arrow_bytes < 200 * 2**20
-    assert 0 < python_bytes < 50 * 2**20
+    assert 0 < python_bytes < 100 * 2**20
