@@ -45,8 +45,6 @@ class Measurement:
     task: TaskItems
     pretrained: tuple[VideoScores, ...]
     untrained: tuple[VideoScores, ...]
-    num_failures: int
-    """Items that could not be decoded and are therefore in no score."""
 
 
 def measure_run(
@@ -87,9 +85,8 @@ def measure_run(
     }
     return Measurement(
         task=task,
-        pretrained=scores["pretrained"],
-        untrained=scores["untrained"],
-        num_failures=len(plain.failures),
+        pretrained=_noted(scores["pretrained"], plain),
+        untrained=_noted(scores["untrained"], plain),
     )
 
 
@@ -230,6 +227,17 @@ class Embedder:
                 device=self._device,
             ),
         )
+
+
+def _noted(scores: tuple[VideoScores, ...], embedding: Embedding) -> tuple[VideoScores, ...]:
+    """The scores, each saying which items are missing from it because they cannot be decoded."""
+    if not embedding.failures:
+        return scores
+    first = embedding.failures[0]
+    note = f"{len(embedding.failures)} items could not be decoded, {first.key} ({first.reason})"
+    return tuple(
+        replace(score, note="; ".join(filter(None, [score.note, note]))) for score in scores
+    )
 
 
 def _probes(

@@ -1,5 +1,6 @@
 """Measuring a run: both encoders see the same clips, and the numbers are those of the features."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,7 @@ def test_measurement_to_rows(tiny_run: Path) -> None:
     task = find_task(config)
     protocols = ProtocolConfig(num_resamples=100)
     measured = measure_run(config, tiny_run, task, protocols=protocols)
-    assert measured.num_failures == 0
+    assert not any("could not be decoded" in score.note for score in measured.pretrained)
     rows = compare_measurements([measured], protocols=protocols, seed=0)
     found = {(row.protocol, row.label, row.encoder) for row in rows}
     for encoder in ("pretrained", "untrained", "difference"):
@@ -107,6 +108,23 @@ def test_an_untrained_run_differs_from_itself_by_nothing(
     measured = measure_run(config, tiny_run, find_task(config), protocols=protocols)
     rows = compare_measurements([measured], protocols=protocols, seed=0)
     assert {row.value for row in rows if row.encoder == "difference"} == {0.0}
+
+
+def test_items_that_cannot_be_decoded_are_told_of(
+    tiny_run: Path, synth_folder: Path, synth_catalog: Catalog, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(synth_folder, moved)
+    config = read_run_config(tiny_run, ["evaluation.num_clips=2", f"data.root={moved}"])
+    task = find_task(config)
+    item = synth_catalog[int(task.test[0])]
+    (moved / item.shard).write_bytes(b"x" * item.length_bytes)
+    protocols = ProtocolConfig(protocols=("knn",), num_resamples=100)
+    measured = measure_run(config, tiny_run, task, protocols=protocols)
+    rows = compare_measurements([measured], protocols=protocols, seed=0)
+    told = [row.note for row in rows if row.encoder != "difference"]
+    assert all(f"1 items could not be decoded, {item.key}" in note for note in told)
+    assert {row.num_test for row in rows} == {len(task.test) - 1}
 
 
 @pytest.mark.ray
