@@ -66,6 +66,8 @@ def index(
     with count_progress("indexing", "files") as progress:
         summary = index_sources(sources, out, num_workers=workers, progress=progress)
     print(f"{summary.num_items} items in {summary.catalog}")
+    for notice in summary.notices:
+        print(notice)
     if summary.num_rejects:
         print(f"{summary.num_rejects} files rejected, with reasons, in {summary.rejects}")
     if summary.num_passed_over:

@@ -145,6 +145,8 @@ def _index(data: Path | None, out: Path) -> Path:
         raise ConfigError(f"--data {data}: no such folder")
     with count_progress("indexing", "files") as progress:
         summary = index_sources([str(data)], out / "corpus.parquet", progress=progress)
+    for notice in summary.notices:
+        print(notice)
     print(f"{summary.num_items} items, {summary.num_rejects} files rejected: {summary.catalog}")
     return summary.catalog
 

@@ -47,6 +47,7 @@ class IndexSummary:
     num_items: int
     num_rejects: int
     num_passed_over: int
+    notices: tuple[str, ...]
 
 
 def index_sources(
@@ -93,6 +94,7 @@ def index_sources(
         num_items=num_items,
         num_rejects=len(rejects),
         num_passed_over=listing.num_passed_over,
+        notices=listing.notices,
     )
 
 

@@ -74,6 +74,8 @@ class Listing:
     """Files that are neither media nor tar shards."""
     unreadable: tuple[tuple[str, str], ...] = ()
     """(shard, reason) of tar shards that cannot be listed."""
+    notices: tuple[str, ...] = ()
+    """What a person should know: a table of labels that is not of our form, and so not used."""
 
 
 def list_sources(sources: Sequence[str]) -> Listing:
@@ -91,10 +93,11 @@ def list_sources(sources: Sequence[str]) -> Listing:
     several = len(roots) > 1
     entries: list[SourceEntry] = []
     unreadable: list[tuple[str, str]] = []
+    notices: list[str] = []
     num_passed_over = 0
     for root in roots:
         files = _files(root)
-        labels = _label_table(root, {relative for relative, _ in files})
+        labels = _label_table(root, {relative for relative, _ in files}, notices)
         prefix = f"{PurePosixPath(root).name}/" if several else ""
         for relative, length_bytes in files:
             suffix = PurePosixPath(relative).suffix.lower()
@@ -128,6 +131,7 @@ def list_sources(sources: Sequence[str]) -> Listing:
         entries=tuple(entries),
         num_passed_over=num_passed_over,
         unreadable=tuple(unreadable),
+        notices=tuple(notices),
     )
 
 
@@ -169,16 +173,19 @@ def _folder_label(relative: str) -> dict[str, str]:
     return {"class": parent} if parent else {}
 
 
-def _label_table(root: str, relatives: set[str]) -> dict[str, dict[str, str]] | None:
+def _label_table(
+    root: str, relatives: set[str], notices: list[str]
+) -> dict[str, dict[str, str]] | None:
     if _LABELS_FILE not in relatives:
         return None
     fs, path = url_to_fs(_join(root, _LABELS_FILE))
     text = fs.cat_file(path).decode("utf-8-sig", errors="replace")
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     if rows and "path" not in rows[0]:
-        raise ConfigError(
-            f"{root}/{_LABELS_FILE} has no column `path`; it has {', '.join(rows[0])}"
+        notices.append(
+            f"{root}/{_LABELS_FILE} is not used: it has no column `path`, but {', '.join(rows[0])}"
         )
+        return None
     return {
         row["path"]: {
             name: value for name, value in row.items() if name and name != "path" and value

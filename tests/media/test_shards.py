@@ -157,8 +157,10 @@ def test_folders_labels_and_mistakes(tmp_path: Path) -> None:
         {},
     ]
     (tmp_path / "labels.csv").write_text("file,shape\njump/a.mp4,disc\n")
-    with pytest.raises(ConfigError, match="no column `path`"):
-        list_sources([str(tmp_path)])
+    listing = list_sources([str(tmp_path)])
+    assert [dict(e.labels) for e in listing.entries] == [{"class": "jump"}, {}]
+    (notice,) = listing.notices
+    assert "is not used: it has no column `path`, but file, shape" in notice
     with pytest.raises(ConfigError, match="no such file, folder or URL"):
         list_sources([str(tmp_path / "none")])
     (tmp_path / "empty").mkdir()
