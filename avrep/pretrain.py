@@ -81,6 +81,7 @@ def pretrain(
             of another config or catalogue.
         FailureBudgetExceeded: too many items could not be used.
     """
+    config = _found_from_anywhere(config)
     device = parallel.pick_device(config.train.device)
     use_threads(config)
     objective = build_objective(config).to(device)
@@ -170,6 +171,17 @@ def load_encoder(run_dir: Path | str, *, trained: bool = True) -> Encoder:
     if trained:
         load_checkpoint(latest_checkpoint(run_dir), objective)
     return objective.encoders()["video"].eval()
+
+
+def _found_from_anywhere(config: RunConfig) -> RunConfig:
+    """The config with absolute paths, so that the run can be measured from another folder."""
+    data = config.data
+    absolute = {
+        name: str(Path(path).resolve())
+        for name, path in (("catalog", data.catalog), ("keys", data.keys))
+        if path is not None
+    }
+    return config.model_copy(update={"data": data.model_copy(update=absolute)})
 
 
 def _check_same_run(

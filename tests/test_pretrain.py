@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from avrep.assemble import open_catalog
 from avrep.config import RunConfig
 from avrep.errors import ConfigError, FailureBudgetExceeded
 from avrep.media.catalog import Catalog, write_catalog
-from avrep.pretrain import load_encoder, pretrain
+from avrep.pretrain import load_encoder, pretrain, read_run_config
 from avrep.training.checkpoint import checkpoints, latest_checkpoint
 
 
@@ -91,6 +92,20 @@ def test_what_does_not_change_the_result_may_change(
     assert [path.name for path in checkpoints(run)] == ["step-00000006"]
     ours, whole = (latest_checkpoint(path) / "model.safetensors" for path in (run, tiny_run))
     assert ours.read_bytes() == whole.read_bytes()
+
+
+def test_a_run_is_found_again_from_another_folder(
+    tiny_config: MakeConfig,
+    synth_catalog: Catalog,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = tiny_config()
+    monkeypatch.chdir(synth_catalog.path.parent)
+    data = config.data.model_copy(update={"catalog": synth_catalog.path.name})
+    pretrain(config.model_copy(update={"data": data}), tmp_path / "run", stop_after=1)
+    monkeypatch.chdir(tmp_path)
+    assert len(open_catalog(read_run_config(tmp_path / "run").data)) == len(synth_catalog)
 
 
 def test_the_encoder_loads_trained_and_untrained(tiny_run: Path) -> None:
