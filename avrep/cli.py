@@ -91,12 +91,14 @@ def inspect(
 
     if recipe is not None:
         from avrep.config import load_config
+        from avrep.report.progress import waiting
         from avrep.report.recipe import draw_recipe
 
         if catalog is not None:
             overrides = [*(overrides or []), f"data.catalog={catalog}"]
         out = out or Path("recipe.png")
-        draw_recipe(load_config(recipe, overrides or []), out, num_items=items)
+        with waiting("decoding and drawing"):
+            draw_recipe(load_config(recipe, overrides or []), out, num_items=items)
         print(f"what the model sees: {out}")
         return
     if catalog is None:
@@ -233,8 +235,10 @@ def doctor() -> None:
     """
     from avrep.report.doctor import examine
     from avrep.report.findings import exit_status, findings_table
+    from avrep.report.progress import waiting
 
-    findings = examine()
+    with waiting("trying each part"):
+        findings = examine()
     Console().print(findings_table(findings))
     raise typer.Exit(exit_status(findings))
 

@@ -29,7 +29,7 @@ from avrep.pretrain import pretrain
 from avrep.report.corpus import summarise
 from avrep.report.corpus_picture import draw_corpus
 from avrep.report.html import write_report
-from avrep.report.progress import count_progress, train_progress
+from avrep.report.progress import count_progress, train_progress, waiting
 from avrep.report.recipe import draw_recipe
 from avrep.report.terminal import print_results
 
@@ -92,9 +92,10 @@ def run_demo(
         over = "pooled folds" if len(folds) > 1 else "mean of seeds"
     rows = compare_measurements(measurements, protocols=protocols, seed=0, over=over)
     write_rows(runs[0] / "evaluation" / "demo.json", rows)
-    draw_recipe(load_config(runs[0] / "config.yaml"), runs[0] / "contact_sheet.png")
-    draw_corpus(summarise(Catalog.open(catalog_path).table()), runs[0] / "corpus.png")
-    report = write_report(runs[0])
+    with waiting("drawing the report"):
+        draw_recipe(load_config(runs[0] / "config.yaml"), runs[0] / "contact_sheet.png")
+        draw_corpus(summarise(Catalog.open(catalog_path).table()), runs[0] / "corpus.png")
+        report = write_report(runs[0])
     print_results([row for row in rows if (row.protocol, row.metric) in _SHOWN])
     print(f"report: {report}")
     return report

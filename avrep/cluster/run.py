@@ -1,7 +1,7 @@
 """Runs as the command line starts them: on Ray where the config asks for decode actors."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from avrep.evaluation.protocols import ProtocolConfig
 from avrep.evaluation.results import EvalRow, write_rows
 from avrep.pipeline.stream import OpenStream, plain_stream
 from avrep.pretrain import read_run_config
-from avrep.report.progress import count_progress
+from avrep.report.progress import count_progress, waiting
 
 
 @contextmanager
@@ -23,7 +23,9 @@ def open_streams(config: DataConfig) -> Iterator[OpenStream]:
     if config.num_decode_actors == 0:
         yield plain_stream
         return
-    with ray_session(config.num_decode_actors):
+    with ExitStack() as stack:
+        with waiting("starting Ray"):
+            stack.enter_context(ray_session(config.num_decode_actors))
         yield partial(
             ray_stream,
             num_actors=config.num_decode_actors,

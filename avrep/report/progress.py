@@ -21,6 +21,17 @@ _SMOOTHING = 0.9
 
 
 @contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Say what is being waited for while the context lasts; for work whose length is not known."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield
+
+
+@contextmanager
 def count_progress(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     """Show "title 12/340 unit"; the function yielded is told (number done, number in all)."""
     console = Console(stderr=True)
