@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from avrep.errors import MediaError, ShardError
+from avrep.errors import ConfigError, MediaError, ShardError
 from avrep.media import shards
 from avrep.media.catalog import write_catalog
 from avrep.media.probe import probe
@@ -66,7 +66,7 @@ def index_sources(
         progress: told how far it is.
 
     Raises:
-        ConfigError: a source does not exist or holds no media.
+        ConfigError: a source does not exist or holds no media, or no process can be started.
     """
     listing = list_sources(sources)
     rejects = [
@@ -179,6 +179,7 @@ def _probe_in_pool(
 ) -> Iterator[tuple[int, MediaItem | Reject]]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(num_workers, len(entries)), context) as pool:
+        _require_start(pool)
         running: dict[Future[MediaItem | Reject], int] = {}
         for i, entry in enumerate(entries):
             running[pool.submit(probe_one, entry, root)] = i
@@ -186,6 +187,17 @@ def _probe_in_pool(
                 yield from _finished(running)
         while running:
             yield from _finished(running)
+
+
+def _require_start(pool: ProcessPoolExecutor) -> None:
+    """No file is to blame where processes cannot even start."""
+    try:
+        pool.submit(os.getpid).result()
+    except BrokenProcessPool:
+        raise ConfigError(
+            "the processes that probe files cannot start; a script that indexes must be a file and "
+            "do so under `if __name__ == '__main__':`"
+        ) from None
 
 
 def _finished(

@@ -1,5 +1,6 @@
 """Indexing: one row or one reject for every file, in the listing's order, whatever a file does."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -103,3 +104,19 @@ def test_odd_files_are_items_or_rejects(media_root: Path, tmp_path: Path) -> Non
     for item in items.values():
         assert 0 < item.duration_s < 20
         assert item.video is not None or item.audio is not None
+
+
+def test_processes_that_cannot_start_are_not_blamed_on_files(
+    synth_folder: Path, tmp_path: Path
+) -> None:
+    """A script read from standard input has no file that a new process could load."""
+    script = (
+        "from pathlib import Path; from avrep.media.index import index_sources\n"
+        f"index_sources([{str(synth_folder)!r}], Path({str(tmp_path / 'c.parquet')!r}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-"], input=script, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "the processes that probe files cannot start" in done.stderr
+    assert not (tmp_path / "c.parquet").exists()
