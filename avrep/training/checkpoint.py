@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -47,14 +48,25 @@ def save_checkpoint(
 
     The folder gets its name only when everything in it is on the disk, so that a crash while
     writing leaves the earlier checkpoints as they were.
+
+    Raises:
+        OSError: it cannot be written, on a full disk for one.
     """
     final = run_dir / "checkpoints" / f"{_PREFIX}{state.step:08d}"
     partial = final.with_name(final.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     tensors = {name: tensor.contiguous() for name, tensor in objective.state_dict().items()}
-    save_file(tensors, partial / "model.safetensors")
-    torch.save(optimizer.state_dict(), partial / "optimizer.pt")
+    try:
+        save_file(tensors, partial / "model.safetensors")
+        torch.save(optimizer.state_dict(), partial / "optimizer.pt")
+    except (SafetensorError, RuntimeError) as error:
+        # What either library makes of a full disk.
+        reason = " ".join(str(error).split())[:200]
+        raise OSError(
+            f"cannot write {partial} ({reason}); earlier checkpoints are whole: "
+            "make room and resume"
+        ) from error
     fields = {name: getattr(state, name) for name in RunState.__slots__}
     (partial / "state.json").write_text(json.dumps(fields, indent=1), encoding="utf-8")
     for file in partial.iterdir():
@@ -96,10 +108,14 @@ def load_checkpoint(
     """Put a checkpoint's weights, and the optimizer's state if asked for, into place.
 
     Raises:
-        ConfigError: the weights are not of this model.
+        ConfigError: the weights are damaged, or not of this model.
     """
     try:
         objective.load_state_dict(load_file(checkpoint / "model.safetensors"))
+    except SafetensorError as error:
+        raise ConfigError(
+            f"{checkpoint} is damaged ({error}); remove it to use the one before it"
+        ) from error
     except RuntimeError as error:
         first_line = " ".join(str(error).split())[:300]
         raise ConfigError(f"{checkpoint} does not fit this model: {first_line}") from error

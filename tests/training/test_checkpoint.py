@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import resource
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,36 @@ def test_a_crash_while_writing_leaves_the_last_one(
     assert checkpoint.load_checkpoint(latest, make_model(), optimizer).step == 1
     checkpoint.save_checkpoint(tmp_path, make_state(2), model, optimizer, keep=1)
     assert checkpoint.read_state(checkpoint.latest_checkpoint(tmp_path)).step == 2
+
+
+@pytest.mark.parametrize("limit_bytes", [100, 1200])
+def test_a_full_disk_is_one_error_and_the_last_one_stays(tmp_path: Path, limit_bytes: int) -> None:
+    """A limit on file sizes stands for the full disk: below it, one file or the other fails."""
+    model = make_model()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1)
+    train_a_little(model, optimizer, 1)
+    first = checkpoint.save_checkpoint(tmp_path, make_state(1), model, optimizer, keep=1)
+    sizes = {path.name: path.stat().st_size for path in first.iterdir()}
+    assert 100 < sizes["model.safetensors"] < 1200 < sizes["optimizer.pt"]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, hard))
+    try:
+        with pytest.raises(OSError, match="make room and resume"):
+            checkpoint.save_checkpoint(tmp_path, make_state(2), model, optimizer, keep=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert checkpoint.load_checkpoint(first, make_model(), optimizer).step == 1
+    assert checkpoint.latest_checkpoint(tmp_path) == first
+
+
+def test_damaged_weights_are_named(tmp_path: Path) -> None:
+    model = make_model()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    path = checkpoint.save_checkpoint(tmp_path, make_state(1), model, optimizer, keep=1)
+    weights = path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    with pytest.raises(ConfigError, match="is damaged"):
+        checkpoint.load_checkpoint(path, make_model())
 
 
 def test_another_models_weights_are_refused(tmp_path: Path) -> None:
