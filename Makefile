@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help install demo test test-slow check format lock clean
+.PHONY: help install demo test test-slow prove bench check format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -31,6 +31,12 @@ test: $(STAMP)  ## the fast tests (about 3 minutes)
 
 test-slow: $(STAMP)  ## the slow tests
 	$(BIN)/pytest -q -m "slow and not gpu and not bench"
+
+prove: $(STAMP)  ## plant faults in the stream, and print what each of them cost
+	$(BIN)/pytest -q -m faults
+
+bench: $(STAMP)  ## measure speed beside other loaders (about 15 minutes); writes benchmarks/results
+	$(BIN)/python -m benchmarks
 
 check: $(STAMP)  ## format, lint, types, import contracts, spelling
 	$(BIN)/ruff format --check .

@@ -65,6 +65,8 @@ def training_source(config: RunConfig, objective: Objective) -> StreamSource:
         seed=config.seed,
         rows=usable_rows(catalog, split=config.data.split, keys=config.data.keys),
         global_batch=config.train.batch_size,
+        draws_per_visit=config.data.draws_per_visit,
+        shuffle=config.data.shuffle,
     )
     return StreamSource(
         catalog=catalog,
@@ -72,6 +74,7 @@ def training_source(config: RunConfig, objective: Objective) -> StreamSource:
         specs=objective.view_specs(),
         decoder=config.data.decoder,
         limits=config.data.limits,
+        storage=config.data.storage,
     )
 
 

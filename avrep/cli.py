@@ -1,13 +1,18 @@
 """The `avrep` command."""
 
 import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
 from avrep.errors import AvrepError
+
+if TYPE_CHECKING:
+    from avrep.pipeline.quarantine import QuarantineEntry
 
 app = typer.Typer(
     name="avrep",
@@ -196,6 +201,141 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None
     from avrep.report.html import write_report
 
     print(f"report: {write_report(run)}")
+
+
+@app.command()
+def pack(
+    catalog: Annotated[Path, typer.Argument(help="A catalogue of avrep index.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="A folder; a pack that was killed goes on in it.")
+    ] = Path("packed"),
+    copy: Annotated[bool, typer.Option("--copy", help="Keep every byte, code nothing.")] = False,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a value of PackConfig."),
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="All cores if not given.")] = None,
+) -> None:
+    """Write tar shards that decode fast, and the catalogue that points into them.
+
+    Each item is coded anew, small and with frames that a stride can pass over, or copied with
+    --copy. Values that may be set: short_side_px=128, gop_frames=16, num_b_frames=3 (the stride of
+    training less one), crf=20, audio_hz=16000, shard_bytes, seed (null keeps the order). A killed
+    pack is finished by the same command again.
+
+    Example: `avrep pack corpus.parquet -o packed` or
+    `avrep pack corpus.parquet -o packed --set short_side_px=256 --set audio_hz=null`
+    """
+    from avrep.cluster.pack import CATALOG, REJECTS, pack_corpus
+    from avrep.cluster.session import ray_session
+    from avrep.config import read_overrides
+    from avrep.media.pack_plan import PackConfig
+    from avrep.report.progress import count_progress, waiting
+
+    mode = "copy" if copy else "transcode"
+    config = read_overrides(PackConfig(mode=mode), overrides or [])
+    with ExitStack() as stack:
+        with waiting("starting Ray"):
+            stack.enter_context(ray_session(workers or _num_cores()))
+        progress = stack.enter_context(count_progress("packing", "items"))
+        summary = pack_corpus(catalog, out, config, num_workers=workers, progress=progress)
+    print(f"{summary.num_items} items in {summary.num_shards} shards; catalogue {out / CATALOG}")
+    if summary.num_rejects:
+        print(f"{summary.num_rejects} items rejected, with reasons, in {out / REJECTS}")
+    if summary.num_lost_frames or summary.num_bad_packets:
+        print(
+            f"{summary.num_bad_packets} damaged packets passed over and "
+            f"{summary.num_lost_frames} frames lost, as on any decoding of the source"
+        )
+
+
+@app.command()
+def quarantine(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    keys: Annotated[
+        list[str] | None, typer.Argument(help="Only these items, named as in the table.")
+    ] = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Decode them again; release those that work now.")
+    ] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Forget them.")] = False,
+) -> None:
+    """Show the items that a run could not use and passes over, and why.
+
+    With `--retry` or `--clear`, items are released: a run that is resumed tries them again, and so
+    reads other clips than it would have read. Not while the run is going on.
+
+    Example: `avrep quarantine runs/first` or `avrep quarantine runs/first --retry`
+    """
+    from avrep.errors import ConfigError
+    from avrep.pipeline.quarantine import read_quarantine, release
+    from avrep.report.quarantine_table import count_items, quarantine_summary, quarantine_table
+
+    if retry and clear:
+        raise ConfigError("--retry and --clear exclude each other: choose one")
+    if not (run / "config.yaml").is_file():
+        raise ConfigError(f"no run at {run}; make one: avrep train CONFIG --out {run}")
+    if clear and not keys:
+        print(f"{count_items(release(run))} forgotten in {run}; a resumed run tries them again")
+        return
+    entries = read_quarantine(run)
+    unknown = set(keys or ()) - {entry.key for entry in entries}
+    if unknown:
+        raise ConfigError(f"{min(unknown)} is not quarantined in {run}; see avrep quarantine {run}")
+    if keys:
+        entries = [entry for entry in entries if entry.key in keys]
+    if not entries:
+        print(f"nothing is quarantined in {run}")
+        return
+    if clear:
+        print(f"{count_items(release(run, keys))} forgotten; a resumed run tries them again")
+        return
+    if retry:
+        usable = _retry(run, entries)
+        release(run, usable)
+        entries = [entry for entry in entries if entry.key not in usable]
+        print(f"{count_items(len(usable))} released; a resumed run tries them again")
+    if entries:
+        Console().print(quarantine_table(entries))
+        print(quarantine_summary(entries))
+
+
+@app.command()
+def ledger(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None:
+    """Check that every planned item reached the trainer once, in order; exit status 1 if not.
+
+    The plan is computed again from the run's config and compared with what the run wrote down.
+
+    Example: `avrep ledger runs/first`
+    """
+    from avrep.report.ledger_table import audit_run, ledger_table, ledger_verdict
+    from avrep.report.progress import count_progress
+
+    with count_progress("checking", "steps") as progress:
+        found = audit_run(run, progress)
+    console = Console()
+    console.print(ledger_table(found))
+    style = "green" if found.is_whole else "bold red"
+    console.print(ledger_verdict(found), style=style, highlight=False)
+    raise typer.Exit(0 if found.is_whole else 1)
+
+
+def _retry(run: Path, entries: Sequence["QuarantineEntry"]) -> tuple[str, ...]:
+    """The keys of the items that can be decoded now, on decode actors."""
+    from avrep.assemble import build_objective, training_source
+    from avrep.cluster.run import open_streams
+    from avrep.pipeline.quarantine_retry import retry_items
+    from avrep.pretrain import read_run_config
+    from avrep.report.progress import count_progress
+
+    config = read_run_config(run)
+    source = training_source(config, build_objective(config))
+    # Never in this process: some of these items may end it, or never return.
+    num_actors = max(1, config.data.num_decode_actors)
+    data = config.data.model_copy(update={"num_decode_actors": num_actors})
+    with open_streams(data) as open_stream, count_progress("retrying", "items") as progress:
+        usable, _ = retry_items(source, entries, open_stream, progress)
+    return usable
 
 
 @app.command()

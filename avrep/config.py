@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import Field, ValidationError
@@ -11,9 +11,15 @@ from avrep.errors import ConfigError
 from avrep.frozen import FrozenConfig
 from avrep.media.decode import DecoderName
 from avrep.media.limits import DecodeLimits
+from avrep.media.storage import StorageConfig
 from avrep.models.video_conv import VideoConvConfig
 from avrep.objectives.cvrl import CvrlConfig
+from avrep.pipeline.fetch import READ_AHEAD_BYTES
+from avrep.pipeline.shuffle import ShuffleConfig
+from avrep.pipeline.stream import PREFETCH_BYTES
 from avrep.training.loop import TrainConfig
+
+T = TypeVar("T", bound=FrozenConfig)
 
 
 class DataConfig(FrozenConfig):
@@ -29,12 +35,21 @@ class DataConfig(FrozenConfig):
     """Only items whose keys are lines of this text file."""
     num_decode_actors: int = Field(default=2, ge=0)
     """Ray actors that decode for each trainer; 0 decodes in the trainer itself, without Ray."""
-    prefetch_batches: int = Field(default=2, gt=0)
-    """Batches in flight for each actor."""
+    prefetch_bytes: int = Field(default=PREFETCH_BYTES, gt=0)
+    """Hard budget, for each trainer, of the clips that its actors have made or are making ahead."""
+    read_ahead_bytes: int = Field(default=READ_AHEAD_BYTES, ge=0)
+    """Budget, for each actor, of bytes fetched ahead of the decoder in long reads."""
+    shuffle: ShuffleConfig = ShuffleConfig()
+    draws_per_visit: int = Field(default=1, ge=1, le=64)
+    """Draws of an item each time that it is decoded (repeated sampling); they share a batch, and
+    count in `train.batch_size`."""
     decoder: DecoderName = "pyav"
     limits: DecodeLimits = DecodeLimits()
+    storage: StorageConfig = StorageConfig()
     max_failure_share: float = Field(default=0.05, ge=0, le=1)
     """The run stops when more than this share of the items that it asked for failed."""
+    ledger: bool = True
+    """Write down which item reached the trainer in which step, for `avrep ledger`."""
 
 
 class EvaluationConfig(FrozenConfig):
@@ -92,8 +107,24 @@ def parse_config(tree: dict[str, Any], source: str) -> RunConfig:
     Raises:
         ConfigError: naming the first key that is wrong, where it came from and what would be right.
     """
+    return _validated(RunConfig, tree, source)
+
+
+def read_overrides(base: T, overrides: Sequence[str]) -> T:
+    """A part's config with `key=value` overrides, the value as YAML.
+
+    Raises:
+        ConfigError: a key or value that it does not accept.
+    """
+    tree = base.model_dump(mode="json")
+    for override in overrides:
+        _override(tree, override)
+    return _validated(type(base), tree, "--set")
+
+
+def _validated(model: type[T], tree: dict[str, Any], source: str) -> T:
     try:
-        return RunConfig.model_validate(tree)
+        return model.model_validate(tree)
     except ValidationError as error:
         problems = error.errors()
         first: dict[str, Any] = {**problems[0]}

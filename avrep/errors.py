@@ -17,7 +17,7 @@ class MediaError(AvrepError):
     """Bytes were fetched but are not usable media.
 
     Args:
-        stage: where it went wrong: "open", "video", "audio" or "limits".
+        stage: where it went wrong: "open", "video", "audio", "limits" or "decode".
         reason: one line that says what is wrong with the item.
     """
 

@@ -203,6 +203,7 @@ class Embedder:
             specs=(dense_spec(self._config, self._objective, num_clips),),
             decoder=self._config.data.decoder,
             limits=self._config.data.limits,
+            storage=self._config.data.storage,
         )
         with self._open_stream(source, range(sweep.num_steps)) as stream:
             return embed(

@@ -5,24 +5,23 @@ RUN/
     environment.json    versions, device, commit
     metrics.jsonl       one line a logged step
     tensorboard/        the same numbers
-    failures.jsonl      items that could not be used, and why
-    health.json         what the corpus and the stream looked like
+    quarantine/ ledger/ health.json     see avrep.account
     checkpoints/        see avrep.training.checkpoint
 """
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from avrep.account import Account, write_json
 from avrep.assemble import build_objective, data_digest, training_source, use_threads
 from avrep.config import RunConfig, differences, dump_config, load_config
 from avrep.environment import describe_environment, package_versions
 from avrep.errors import ConfigError
-from avrep.media.index import read_rejects
 from avrep.models.features import Encoder
-from avrep.pipeline.budget import check_failure_budget
 from avrep.pipeline.example import StreamSource
+from avrep.pipeline.quarantine import KnownBad, read_quarantine, release
 from avrep.pipeline.stream import OpenStream, plain_stream
 from avrep.training import parallel
 from avrep.training.checkpoint import (
@@ -44,7 +43,14 @@ MAY_CHANGE_ON_RESUME = frozenset(
         "data.split",
         "data.keys",
         "data.num_decode_actors",
-        "data.prefetch_batches",
+        "data.prefetch_bytes",
+        "data.read_ahead_bytes",
+        "data.ledger",
+        "data.limits.deadline_s",
+        "data.limits.max_memory_bytes",
+        "data.storage.max_attempts",
+        "data.storage.first_wait_s",
+        "data.storage.timeout_s",
         "data.max_failure_share",
         "train.device",
         "train.num_threads",
@@ -95,19 +101,20 @@ def pretrain(
     elif checkpoints(run_dir):
         raise ConfigError(f"{run_dir} holds a run already; add --resume, or choose another --out")
     else:
-        for name in ("metrics.jsonl", "failures.jsonl"):
-            # Of a run that ended before its first checkpoint.
-            (run_dir / name).unlink(missing_ok=True)
+        # Of a run that ended before its first checkpoint.
+        release(run_dir)
     run_dir.mkdir(parents=True, exist_ok=True)
     (run_dir / "config.yaml").write_text(dump_config(config), encoding="utf-8")
-    _write_json(run_dir / "environment.json", describe_environment(device))
+    write_json(run_dir / "environment.json", describe_environment(device))
+    _forget_after(run_dir / "metrics.jsonl", first_step)
+    source = replace(source, known_bad=KnownBad(read_quarantine(run_dir)))
 
     last_step = min(config.train.num_steps, stop_after or config.train.num_steps)
-    account = _Account(config, run_dir, source)
+    account = Account(config, run_dir, source, first_step, parallel.rank())
     window: list[StepRecord] = []
 
     def after_step(record: StepRecord) -> None:
-        account.add(record)
+        account.add(record.batch)
         window.append(record)
         if record.step % config.train.log_every_steps == 0 or record.step == last_step:
             recorder.write(record.step, numbers(window))
@@ -119,8 +126,8 @@ def pretrain(
                 versions=package_versions(),
                 data_digest=data_digest(source),
             )
+            account.write(record.step)
             save_checkpoint(run_dir, state, objective, optimizer, config.train.keep_checkpoints)
-            account.write()
         if on_step:
             on_step(record)
 
@@ -204,52 +211,13 @@ def _check_same_run(
         )
 
 
-class _Account:
-    """Keeps count of what the stream delivered and what it could not."""
-
-    def __init__(self, config: RunConfig, run_dir: Path, source: StreamSource) -> None:
-        self._config = config
-        self._run_dir = run_dir
-        self._source = source
-        self._num_read = self._num_failed = self._num_clips = self._num_bad_packets = 0
-
-    def add(self, record: StepRecord) -> None:
-        batch = record.batch
-        self._num_clips += record.num_clips
-        self._num_bad_packets += batch.num_bad_packets
-        self._num_failed += len(batch.failures)
-        self._num_read += len(batch.addresses) + len(batch.failures)
-        if batch.failures:
-            with (self._run_dir / "failures.jsonl").open("a", encoding="utf-8") as file:
-                for failure in batch.failures:
-                    line = {"step": batch.step, "key": failure.key, "stage": failure.stage}
-                    file.write(json.dumps({**line, "reason": failure.reason}) + "\n")
-            check_failure_budget(
-                self._num_failed,
-                self._num_read,
-                self._config.data.max_failure_share,
-                batch.failures[-1],
-            )
-
-    def write(self) -> None:
-        catalog = self._source.catalog
-        rejects = read_rejects(catalog.path.with_name(f"{catalog.path.stem}.rejects.csv"))
-        _write_json(
-            self._run_dir / "health.json",
-            {
-                "num_items": len(self._source.plan.rows),
-                "num_rejects": len(rejects),
-                "rejects": [
-                    {"key": reject.key, "stage": reject.stage, "reason": reject.reason}
-                    for reject in rejects[:50]
-                ],
-                "num_clips": self._num_clips,
-                "num_failed_items": self._num_failed,
-                "num_bad_packets": self._num_bad_packets,
-                "num_decode_actors": self._config.data.num_decode_actors,
-            },
-        )
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+def _forget_after(path: Path, step: int) -> None:
+    """Leave the lines up to a step: those after it tell of weights that are gone."""
+    if not path.is_file():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    # The last line may have been cut short when the run was killed.
+    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text("".join(kept), encoding="utf-8")
+    partial.replace(path)

@@ -70,6 +70,8 @@ class MediaItem:
     video: VideoStream | None = None
     audio: AudioStream | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    crc32: int | None = None
+    """CRC-32 of the item's bytes when it was indexed or packed; None where it was not taken."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -111,6 +113,28 @@ class Geometry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageTimes:
+    """Wall-clock seconds spent on the way from storage to clips, by stage."""
+
+    storage_s: float = 0.0
+    """Waiting for bytes."""
+    demux_s: float = 0.0
+    """Opening the container and reading its packets."""
+    decode_s: float = 0.0
+    """Turning packets into frames and samples."""
+    convert_s: float = 0.0
+    """Resizing, converting colour, resampling, copying into the clip."""
+
+    def __add__(self, other: "StageTimes") -> "StageTimes":
+        return StageTimes(
+            storage_s=self.storage_s + other.storage_s,
+            demux_s=self.demux_s + other.demux_s,
+            decode_s=self.decode_s + other.decode_s,
+            convert_s=self.convert_s + other.convert_s,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
     """What a decoder gave for one `ClipTimes`."""
 
@@ -124,6 +148,8 @@ class Clip:
     rate_hz: int = 0
     num_bad_packets: int = 0
     """Damaged packets that were passed over while decoding."""
+    spent: StageTimes = field(default_factory=StageTimes)
+    """What the pass that gave this clip cost; the same for all clips of one pass."""
 
     def __post_init__(self) -> None:
         if self.video is not None:
@@ -164,7 +190,18 @@ class Failure:
     address: Address
     key: str
     stage: str
+    """"read", "open", "video", "audio", "limits", "decode", "deadline" or "crash"."""
     reason: str
+    error: str = ""
+    """Name of the error's class."""
+    uri: str = ""
+    """The file that holds the item's bytes."""
+    offset_bytes: int = 0
+    length_bytes: int = 0
+    attempts: int = 1
+    """How often it was tried before it was given up."""
+    node: str = ""
+    """Host that tried it last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +218,8 @@ class Batch:
     failures: tuple[Failure, ...] = ()
     num_bad_packets: int = 0
     """Damaged packets that the decoders passed over for this batch."""
+    spent: StageTimes = field(default_factory=StageTimes)
+    """What making this batch cost, summed over its items."""
 
 
 def _form(array: npt.NDArray[np.generic] | None) -> str:

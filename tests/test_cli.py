@@ -1,17 +1,27 @@
 """The command: each part alone, each mistake one line with exit code 2, help with an example."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from avrep.assemble import build_objective, training_source
 from avrep.cli import main
+from avrep.config import RunConfig, dump_config
 from avrep.errors import ConfigError
+from avrep.media.catalog import Catalog, write_catalog
+from avrep.pipeline.batches import batches
+from avrep.pipeline.ledger import LedgerWriter
+from avrep.pipeline.quarantine import QuarantineWriter, read_quarantine
 
-COMMANDS = ("index", "inspect", "synth", "train", "evaluate", "report", "demo", "doctor")
+COMMANDS = (
+    *("index", "inspect", "synth", "train", "evaluate", "report", "demo", "doctor"),
+    *("quarantine", "ledger", "pack"),
+)
 QUICKSTART = Path(__file__).parents[1] / "configs" / "quickstart.yaml"
 
 
@@ -76,6 +86,8 @@ def test_the_installed_command_is_this_one() -> None:
         (["train", str(QUICKSTART), "--set", "data.num_decode_actors=0"], "no catalogue at"),
         (["evaluate", "none"], "no run at none"),
         (["report", "none"], "none"),
+        (["quarantine", "none"], "no run at none; make one: avrep train CONFIG --out none"),
+        (["ledger", "none"], "no run at none; make one: avrep train CONFIG --out none"),
         (["demo", "--data", "none"], "--data none: no such folder"),
         (["demo", "--splits", "x", "--fold", "zero"], "--fold zero: give the number"),
     ],
@@ -121,3 +133,96 @@ def test_index_inspect_and_a_recipes_sheet(
     done = avrep("inspect", "c.parquet", *words)
     assert done.status == 0, done.stderr
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.fixture(scope="module")
+def damaged(
+    synth_folder: Path,
+    synth_catalog: Catalog,
+    tiny_config: Callable[..., RunConfig],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A folder with a run on a corpus of which four files were overwritten after indexing."""
+    folder = tmp_path_factory.mktemp("damaged")
+    corpus = folder / "corpus"
+    shutil.copytree(synth_folder, corpus)
+    # Without checksums, so that it is the decoder that finds out.
+    items = [replace(item, crc32=None) for item in synth_catalog]
+    write_catalog(folder / "c.parquet", items, str(corpus))
+    for item in [item for item in items if item.labels.get("split") == "train"][::4]:
+        (corpus / item.shard).rename(corpus / f"{item.shard}.whole")
+        (corpus / item.shard).write_bytes(bytes(item.length_bytes))
+    config = tiny_config()
+    data = config.data.model_copy(update={"catalog": str(folder / "c.parquet")})
+    write_records(config.model_copy(update={"data": data}), folder / "run")
+    return folder
+
+
+def write_records(config: RunConfig, run: Path) -> None:
+    """What a run of 6 steps, with a checkpoint at every other, writes down of its stream."""
+    source = training_source(config, build_objective(config))
+    ledger, quarantine = LedgerWriter(run, 0, 0), QuarantineWriter(run, 0)
+    for batch in batches(source, range(6)):
+        ledger.add(batch, place=0)
+        quarantine.add(batch.step, batch.failures)
+        if batch.step % 2:
+            ledger.flush()
+    (run / "config.yaml").write_text(dump_config(config))
+
+
+@pytest.fixture
+def damaged_run(damaged: Path, tmp_path: Path) -> Path:
+    """A copy of that run, in the folder where the command runs."""
+    return shutil.copytree(damaged / "run", tmp_path / "run")
+
+
+def test_a_runs_ledger_is_checked(avrep: Callable[..., Done], damaged_run: Path) -> None:
+    done = avrep("ledger", "run")
+    assert done.status == 0, done.stdout + done.stderr
+    assert read_quarantine(damaged_run)
+    words = " ".join(done.stdout.split())
+    assert "every planned item reached the trainer once: 24 items in 6 steps" in words
+    assert int(words.rpartition(", ")[2].split()[0]) >= 1  # Substitutes.
+    for path in (damaged_run / "ledger").glob("step-00000002-*"):
+        path.unlink()
+    done = avrep("ledger", "run")
+    assert done.status == 1
+    assert "the ledger is not what was planned: 8 missing" in " ".join(done.stdout.split())
+    shutil.rmtree(damaged_run / "ledger")
+    done = avrep("ledger", "run")
+    assert done.status == 2
+    assert "run has no ledger; train with --set data.ledger=true" in done.stderr
+
+
+def test_a_quarantine_is_shown_and_cleared(avrep: Callable[..., Done], damaged_run: Path) -> None:
+    keys = list(dict.fromkeys(entry.key for entry in read_quarantine(damaged_run)))
+    assert len(keys) > 1
+    done = avrep("quarantine", "run")
+    assert done.status == 0, done.stderr
+    assert f"{len(keys)} items quarantined: open {len(keys)}" in done.stdout
+    done = avrep("quarantine", "run", keys[1])
+    assert "1 item quarantined: open 1" in done.stdout
+    done = avrep("quarantine", "run", keys[1], "--clear")
+    assert done.stdout == "1 item forgotten; a resumed run tries them again\n"
+    assert avrep("quarantine", "run", keys[1]).status == 2
+    done = avrep("quarantine", "run", "--clear")
+    assert done.stdout.startswith(f"{len(keys) - 1} item")
+    done = avrep("quarantine", "run")
+    assert (done.status, done.stdout) == (0, "nothing is quarantined in run\n")
+    done = avrep("quarantine", "run", "--clear", "--retry")
+    assert done.status == 2
+    assert "choose one" in done.stderr
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_retry_releases_what_works_again(avrep: Callable[..., Done], damaged_run: Path) -> None:
+    before = {entry.key: entry for entry in read_quarantine(damaged_run)}
+    mended = min(before)
+    shard = Path(before[mended].uri)
+    shard.with_name(f"{shard.name}.whole").rename(shard)
+    done = avrep("quarantine", "run", "--retry")
+    assert done.status == 0, done.stderr
+    assert "1 item released; a resumed run tries them again" in done.stdout
+    assert f"{len(before) - 1} item" in done.stdout
+    assert {entry.key for entry in read_quarantine(damaged_run)} == before.keys() - {mended}

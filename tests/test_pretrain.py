@@ -1,16 +1,20 @@
 """A run resumes to the last bit, refuses to become another run, and leaves its records behind."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
-from avrep.assemble import open_catalog
+from avrep.assemble import build_objective, open_catalog, training_source
 from avrep.config import RunConfig
 from avrep.errors import ConfigError, FailureBudgetExceeded
 from avrep.media.catalog import Catalog, write_catalog
+from avrep.pipeline.ledger_check import check_ledger
+from avrep.pipeline.plan import Plan
+from avrep.pipeline.quarantine import read_quarantine
 from avrep.pretrain import load_encoder, pretrain, read_run_config
 from avrep.training.checkpoint import checkpoints, latest_checkpoint
 
@@ -20,7 +24,15 @@ def read_lines(path: Path) -> list[dict[str, float]]:
 
 
 MakeConfig = Callable[..., RunConfig]
-TIMES = {"clips_per_s", "wait_share", "elapsed_s"}
+
+
+def without_times(line: dict[str, float]) -> dict[str, float]:
+    """A metrics line without what the clock says."""
+    return {
+        name: value
+        for name, value in line.items()
+        if not name.endswith(("_s", "_share")) and name != "bottleneck"
+    }
 
 
 @pytest.mark.parametrize("stop_after", [1, 3, 4])
@@ -34,11 +46,50 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(
     resumed, whole = (read_lines(path / "metrics.jsonl") for path in (run, tiny_run))
     assert len(whole) == len(resumed) == 6
     for line, expected in zip(resumed, whole, strict=True):
-        assert {k: v for k, v in line.items() if k not in TIMES} == {
-            k: v for k, v in expected.items() if k not in TIMES
-        }
+        assert without_times(line) == without_times(expected)
     ours, theirs = (latest_checkpoint(path) / "model.safetensors" for path in (run, tiny_run))
     assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_what_was_written_after_the_checkpoint_is_forgotten(
+    tiny_run: Path, tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    """A run killed between checkpoints leaves lines, a torn one last; none is there twice."""
+    run = tmp_path / "run"
+    pretrain(tiny_config(), run, stop_after=4)
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 5, "loss": 1.0}\n{"step": 6, "lo')
+    pretrain(tiny_config(), run, resume=True)
+    resumed, whole = (read_lines(path / "metrics.jsonl") for path in (run, tiny_run))
+    assert [without_times(line) for line in resumed] == [without_times(line) for line in whole]
+    health = [json.loads((path / "health.json").read_text()) for path in (run, tiny_run)]
+    assert health[0] == health[1]
+    assert health[0]["num_clips"] == 6 * 4 * 2
+
+
+def test_the_ledger_and_the_quarantine_of_a_resumed_run(
+    tiny_config: MakeConfig, synth_catalog: Catalog, tmp_path: Path
+) -> None:
+    """A file spoilt after indexing is listed once, and the ledger has every planned item once."""
+    config = tiny_config(num_steps=12)
+    shutil.copytree(synth_catalog.root, tmp_path / "corpus")
+    spoilt = next(item for item in synth_catalog if item.labels.get("split") == "train")
+    (tmp_path / "corpus" / spoilt.shard).write_bytes(b"spoilt")
+    data = config.data.model_copy(
+        update={"root": str(tmp_path / "corpus"), "max_failure_share": 1.0}
+    )
+    config, run = config.model_copy(update={"data": data}), tmp_path / "run"
+    pretrain(config, run, stop_after=8)
+    pretrain(config, run, resume=True)
+    entries = read_quarantine(run)
+    assert {(e.key, e.stage, e.attempts) for e in entries} == {(spoilt.key, "read", 1)}
+    assert len({(entry.step, entry.address) for entry in entries}) == len(entries) >= 2
+    source = training_source(config, build_objective(config))
+    assert isinstance(source.plan, Plan)
+    report = check_ledger(run, source.plan, source.catalog, num_steps=12)
+    assert report.is_whole
+    assert (report.num_steps, report.num_items) == (12, 48)
+    assert report.num_substitutes >= 1
 
 
 def test_another_seed_is_another_run(

@@ -1,45 +1,155 @@
-"""Decode actors: the body of each is the plain generator's own `read_batch`.
+"""Decode actors: each is a `pipeline.reader.Reader` in a process that may die at any moment.
 
-An actor holds no state but where the corpus is, so it can be killed and replaced at any moment;
-its module imports no torch, so a replacement is there in a fraction of a second.
+An actor holds no state but where the corpus is and what it fetched ahead. Its module imports no
+torch, so a replacement is there in a fraction of a second.
 """
 
+import logging
+import signal
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import ray
-from ray.actor import ActorHandle
+from ray.exceptions import RayError
 
-from avrep.pipeline.batches import read_batch
+from avrep.errors import AvrepError
+from avrep.media.memory import limit_memory
 from avrep.pipeline.example import StreamSource
-from avrep.types import Batch
+from avrep.pipeline.quarantine import KnownBad
+from avrep.pipeline.reader import Order, Part, Reader
+from avrep.types import Failure
+
+# Starts that may fail in a row, of each actor, before no file but the machine is to blame.
+_MAX_FAILED_STARTS = 3
+_SAY_WAITING_EVERY_S = 30.0
+
+_log = logging.getLogger(__name__)
 
 
 class DecodeWorker:
-    """Makes any batch of a run on demand."""
+    """The body of a decode actor."""
 
-    def __init__(self, source: StreamSource) -> None:
-        self._source = source
+    def __init__(self, source: StreamSource, read_ahead_bytes: int) -> None:
+        limit_memory(source.limits.max_memory_bytes)
+        self._reader = Reader(
+            source,
+            read_ahead_bytes=read_ahead_bytes,
+            watch=partial(ended_after, source.limits.deadline_s),
+        )
 
-    def read(self, step: int, rank: int, world_size: int) -> Batch:
-        return read_batch(self._source, step, rank, world_size)
+    def node(self) -> str:
+        """The host that it runs on."""
+        return socket.gethostname()
+
+    def read(self, step: int, orders: Sequence[Order], max_bytes: int) -> Part:
+        return self._reader.read(step, orders, max_bytes)
+
+    def read_alone(self, step: int, order: Order, max_bytes: int) -> Part | Failure:
+        return self._reader.read_alone(step, order, max_bytes)
 
 
-def start_decode_pool(source: StreamSource, num_actors: int) -> list[ActorHandle]:
-    """Start the actors; each takes one CPU slot and is restarted, and its calls redone, if it dies.
+@contextmanager
+def ended_after(deadline_s: float) -> Iterator[None]:
+    """End this process when the body takes longer.
 
-    Media that kills its decoder at every try is given up on after a few restarts.
+    The kernel does it: a decoder that never returns may hold the interpreter's lock, so nothing
+    written in Python could.
     """
-    # Ray's types know neither these options nor the methods of an actor.
-    actor_class: Any = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=3)(DecodeWorker)
-    return [actor_class.remote(source) for _ in range(num_actors)]
+    signal.setitimer(signal.ITIMER_REAL, deadline_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def submit(actor: ActorHandle, step: int, rank: int, world_size: int) -> ray.ObjectRef:
-    """Ask an actor for a batch."""
-    return actor.read.remote(step, rank, world_size)
+@dataclass(slots=True, eq=False)
+class Worker:
+    """A decode actor as its trainer sees it."""
+
+    actor: Any
+    starting: ray.ObjectRef | None
+    """Pending until the actor runs."""
+    node: str = ""
+    num_queued: int = 0
+    """Visits that it was asked for and that were not collected."""
 
 
-def stop_decode_pool(actors: list[ActorHandle]) -> None:
-    """Let each actor finish what it is decoding, then end."""
-    for actor in actors:
-        actor.__ray_terminate__.options(max_task_retries=0).remote()
+class DecodePool:
+    """A trainer's decode actors, each on one CPU slot; a dead one is replaced."""
+
+    def __init__(self, source: StreamSource, num_actors: int, read_ahead_bytes: int) -> None:
+        # What is known to be bad is the trainer's business, and may be a long list.
+        self._source = ray.put(replace(source, known_bad=KnownBad()))
+        self._read_ahead_bytes = read_ahead_bytes
+        self._num_failed_starts = 0
+        self._workers = [self._start() for _ in range(num_actors)]
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def running(self, preferred: int) -> Worker:
+        """The actor of that number, or, while it is starting, the running one with least to do.
+
+        Waits while none runs.
+
+        Raises:
+            AvrepError: actors end as soon as they start.
+        """
+        wanted = self._workers[preferred % len(self._workers)]
+        while True:
+            for worker in self._workers:
+                self._check(worker, timeout_s=0)
+            if wanted.starting is None:
+                return wanted
+            running = [worker for worker in self._workers if worker.starting is None]
+            if running:
+                return min(running, key=lambda worker: worker.num_queued)
+            pending = [w.starting for w in self._workers if w.starting is not None]
+            if not ray.wait(pending, timeout=_SAY_WAITING_EVERY_S)[0]:
+                _log.warning("no decode actor runs yet; is a CPU slot free? see ray status")
+            wanted = self._workers[preferred % len(self._workers)]
+
+    def replace(self, worker: Worker) -> None:
+        """Start another in the place of one that is dead or must die."""
+        if worker in self._workers:
+            ray.kill(worker.actor)
+            self._workers[self._workers.index(worker)] = self._start()
+
+    def stop(self) -> None:
+        """Let each actor finish what it is decoding, then end."""
+        for worker in self._workers:
+            worker.actor.__ray_terminate__.remote()
+
+    def _start(self) -> Worker:
+        # Ray's types know neither these options nor the methods of an actor. Calls are not redone
+        # by Ray: what a dead actor was asked for is redone item by item, to find the culprit.
+        actor_class: Any = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(DecodeWorker)
+        actor = actor_class.remote(self._source, self._read_ahead_bytes)
+        return Worker(actor, actor.node.remote())
+
+    def _check(self, worker: Worker, timeout_s: float) -> None:
+        """Note that an actor has come up, or start another where it died on the way."""
+        if worker.starting is None or not ray.wait([worker.starting], timeout=timeout_s)[0]:
+            return
+        try:
+            worker.node = ray.get(worker.starting)
+        except RayError as error:
+            self._num_failed_starts += 1
+            if self._num_failed_starts >= _MAX_FAILED_STARTS * len(self._workers):
+                raise AvrepError(
+                    f"decode actors end as soon as they start: {_reason(error)}"
+                ) from error
+            self.replace(worker)
+        else:
+            self._num_failed_starts = 0
+            worker.starting = None
+
+
+def _reason(error: RayError) -> str:
+    """The last line of what Ray says: the error itself, beneath its traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

@@ -25,11 +25,12 @@ def open_streams(config: DataConfig) -> Iterator[OpenStream]:
         return
     with ExitStack() as stack:
         with waiting("starting Ray"):
-            stack.enter_context(ray_session(config.num_decode_actors))
+            stack.enter_context(ray_session(config.num_decode_actors, config.prefetch_bytes))
         yield partial(
             ray_stream,
             num_actors=config.num_decode_actors,
-            prefetch_batches=config.prefetch_batches,
+            prefetch_bytes=config.prefetch_bytes,
+            read_ahead_bytes=config.read_ahead_bytes,
         )
 
 

@@ -7,11 +7,15 @@ from contextlib import contextmanager
 
 import ray
 
-_LOCAL_STORE_BYTES = 512 * 2**20
+from avrep.errors import ConfigError
+from avrep.pipeline.stream import PREFETCH_BYTES
+
+# Beside the clips made ahead: the batch in the trainer's hands, and what Ray itself puts there.
+_STORE_MARGIN_BYTES = 2**28
 
 
 @contextmanager
-def ray_session(num_decode_actors: int) -> Iterator[None]:
+def ray_session(num_decode_actors: int, prefetch_bytes: int = PREFETCH_BYTES) -> Iterator[None]:
     """Use the Ray that is there (RAY_ADDRESS, or an earlier `ray.init`), else start one here.
 
     A Ray started here is stopped at the end; one that was there is left as it was.
@@ -19,6 +23,8 @@ def ray_session(num_decode_actors: int) -> Iterator[None]:
     Args:
         num_decode_actors: a Ray started here offers at least this many CPU slots, even on fewer
             cores: a decode actor waits for the trainer most of the time.
+        prefetch_bytes: what streams will hold; a Ray started here has room for it, so that nothing
+            is spilled to disk.
     """
     if ray.is_initialized():
         yield
@@ -29,7 +35,7 @@ def ray_session(num_decode_actors: int) -> Iterator[None]:
         ray.init(
             num_cpus=max(os.cpu_count() or 1, num_decode_actors + 1),
             include_dashboard=False,
-            object_store_memory=_LOCAL_STORE_BYTES,
+            object_store_memory=2 * prefetch_bytes + _STORE_MARGIN_BYTES,
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
@@ -37,3 +43,19 @@ def ray_session(num_decode_actors: int) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def check_store(prefetch_bytes: int) -> None:
+    """Refuse a budget that this node's object store has no room for: Ray would spill to disk.
+
+    Raises:
+        ConfigError: says how large the store is.
+    """
+    here = ray.get_runtime_context().get_node_id()
+    node = next(node for node in ray.nodes() if node["NodeID"] == here)
+    store_bytes = int(node["Resources"].get("object_store_memory", 0))
+    if prefetch_bytes > store_bytes:
+        raise ConfigError(
+            f"data.prefetch_bytes={prefetch_bytes} is more than Ray's object store on this node "
+            f"holds, {store_bytes}; lower it, or start Ray with a larger --object-store-memory"
+        )

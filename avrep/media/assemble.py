@@ -56,9 +56,10 @@ def clips(
     pictures: Pictures,
     sounds: Sequence[npt.NDArray[np.float32] | None],
     rate_hz: int,
-    num_bad_packets: int,
+    media: MediaFile,
 ) -> tuple[Clip, ...]:
-    """Put sight and sound of each view together."""
+    """Put sight and sound of each view together, with what `media` counted on the way."""
+    spent = media.clock.times()
     return tuple(
         Clip(
             video=video,
@@ -68,7 +69,8 @@ def clips(
             if view.audio_s
             else 0.0,
             rate_hz=rate_hz if audio is not None else 0,
-            num_bad_packets=num_bad_packets,
+            num_bad_packets=media.num_bad_packets,
+            spent=spent,
         )
         for view, (video, pts_s), audio in zip(views, pictures, sounds, strict=True)
     )

@@ -2,12 +2,15 @@
 
 Parquet pages are compressed, so the file is memory-mapped and a row group (4,096 items) is decoded
 when an item of it is asked for; a few groups are kept. A catalogue of ten million items therefore
-opens in the time that its footer takes, and only asked-for items become Python objects.
+opens in the time that its footer takes, and only asked-for items become Python objects. Which items
+have picture or sound, the footer's statistics mostly tell.
 """
 
 import hashlib
 import json
-from collections import OrderedDict
+import os
+import threading
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ FORMAT_VERSION = 1
 _ROWS_PER_GROUP = 4096
 _GROUPS_KEPT = 16
 _METADATA_KEY = b"avrep"
+_LEAVES = {"video": "video.width_px", "audio": "audio.channels"}
 
 SCHEMA = pa.schema(
     [
@@ -59,12 +63,14 @@ SCHEMA = pa.schema(
             ),
         ),
         pa.field("labels", pa.map_(pa.string(), pa.string())),
+        # Version 1 as well: catalogues without this column are read, as if it were null.
+        pa.field("crc32", pa.uint32()),
     ]
 )
 
 
 class Catalog:
-    """A catalogue on disk, indexable by row: `catalog[row] -> MediaItem`."""
+    """A catalogue on disk, indexable by row: `catalog[row] -> MediaItem`. Threads may share it."""
 
     def __init__(self, path: Path, file: pq.ParquetFile, root: str, digest: str) -> None:
         """Use `Catalog.open`."""
@@ -74,9 +80,11 @@ class Catalog:
         self.digest = digest
         """Hex SHA-256 over every row's key, shard and byte range: what a run's data state rests on."""
         self._file = file
-        groups = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+        metadata = file.metadata
+        groups = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         self._first_row = np.concatenate([[0], np.cumsum(groups, dtype=np.int64)])
         self._kept: OrderedDict[int, pa.Table] = OrderedDict()
+        self._lock = threading.Lock()
 
     @classmethod
     def open(cls, path: Path | str, root: str | None = None) -> "Catalog":
@@ -103,7 +111,9 @@ class Catalog:
                 f"{path} is not a catalogue of version {FORMAT_VERSION} "
                 f"(found {facts.get('version')}); index the source again"
             )
-        return cls(path, file, root if root is not None else facts["root"], facts["digest"])
+        if root is None:
+            root = _found_root(facts["root"], path)
+        return cls(path, file, root, facts["digest"])
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travels to another process as its path."""
@@ -113,11 +123,28 @@ class Catalog:
         return int(self._first_row[-1])
 
     def __getitem__(self, row: int) -> MediaItem:
-        if not 0 <= row < len(self):
-            raise IndexError(f"row {row} of a catalogue of {len(self)} items")
-        group = int(np.searchsorted(self._first_row, row, side="right")) - 1
-        fields = self._group(group).slice(row - int(self._first_row[group]), 1).to_pylist()[0]
-        return _item(fields)
+        return self.items([row])[0]
+
+    def items(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> list[MediaItem]:
+        """The items of these rows, in their order; rows of one row group decode it once.
+
+        Raises:
+            IndexError: the catalogue has no such row.
+        """
+        places_in: defaultdict[int, list[int]] = defaultdict(list)
+        for place, row in enumerate(rows):
+            if not 0 <= row < len(self):
+                raise IndexError(f"row {row} of a catalogue of {len(self)} items")
+            group = int(np.searchsorted(self._first_row, row, side="right")) - 1
+            places_in[group].append(place)
+        found: dict[int, MediaItem] = {}
+        for group, places in places_in.items():
+            first = int(self._first_row[group])
+            table = self._group(group)
+            for place in places:
+                # Arrow's `take` and `array` import pandas, which takes a second of a process's start.
+                found[place] = _item(table.slice(int(rows[place]) - first, 1).to_pylist()[0])
+        return [found[place] for place in range(len(rows))]
 
     def __iter__(self) -> Iterator[MediaItem]:
         for group in range(self._file.num_row_groups):
@@ -126,7 +153,8 @@ class Catalog:
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The named columns of all rows."""
-        return self._file.read(columns=list(columns) if columns is not None else None)
+        with self._lock:
+            return self._file.read(columns=list(columns) if columns is not None else None)
 
     def keys(self) -> list[str]:
         return self.table(["key"])["key"].to_pylist()
@@ -136,20 +164,47 @@ class Catalog:
         mask = np.ones(len(self), bool)
         for name, wanted in (("video", video), ("audio", audio)):
             if wanted:
-                # One leaf of the struct tells whether the whole is there, without the key frames.
-                leaf = "codec"
-                column = self._file.read(columns=[f"{name}.{leaf}"])[name]
-                mask &= np.asarray(column.is_valid())
-        return np.flatnonzero(mask).astype(np.int64)
+                self._clear_rows_without(name, mask)
+        return np.flatnonzero(mask)
+
+    def _clear_rows_without(self, name: str, mask: npt.NDArray[np.bool_]) -> None:
+        # One leaf of the struct tells whether the whole is there: a number, the quickest to read.
+        leaf = _LEAVES[name]
+        metadata = self._file.metadata
+        column = [metadata.schema.column(i).path for i in range(metadata.num_columns)].index(leaf)
+        for group in range(metadata.num_row_groups):
+            rows = mask[self._first_row[group] : self._first_row[group + 1]]
+            facts = metadata.row_group(group).column(column).statistics
+            num_null = facts.null_count if facts is not None and facts.has_null_count else None
+            if num_null == len(rows):
+                rows[:] = False
+            elif num_null != 0:
+                with self._lock:
+                    table = self._file.read_row_group(group, columns=[leaf], use_threads=False)
+                rows &= _is_valid(table[name])
 
     def _group(self, group: int) -> pa.Table:
-        if group in self._kept:
-            self._kept.move_to_end(group)
+        with self._lock:
+            if group in self._kept:
+                self._kept.move_to_end(group)
+            else:
+                self._kept[group] = self._file.read_row_group(group, use_threads=False)
+                if len(self._kept) > _GROUPS_KEPT:
+                    self._kept.popitem(last=False)
+            return self._kept[group]
+
+
+def _is_valid(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    """Which values are not null, without Arrow's way to numpy, which imports pandas."""
+    parts = [np.zeros(0, bool)]
+    for chunk in column.chunks:
+        bitmap = chunk.buffers()[0]
+        if bitmap is None:
+            parts.append(np.ones(len(chunk), bool))
         else:
-            self._kept[group] = self._file.read_row_group(group)
-            if len(self._kept) > _GROUPS_KEPT:
-                self._kept.popitem(last=False)
-        return self._kept[group]
+            bits = np.unpackbits(np.frombuffer(bitmap, np.uint8), bitorder="little")
+            parts.append(bits[chunk.offset : chunk.offset + len(chunk)].astype(bool))
+    return np.concatenate(parts)
 
 
 def write_catalog(path: Path | str, items: Iterable[MediaItem], root: str) -> int:
@@ -165,27 +220,54 @@ def write_catalog(path: Path | str, items: Iterable[MediaItem], root: str) -> in
 
     Raises:
         ConfigError: two items have the same key.
+        OSError: it cannot be written, on a full disk for one; what was at `path` is still there.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
+    try:
+        num_items = _write(partial, items, root)
+        partial.replace(path)
+    except OSError as error:
+        earlier = "; the earlier catalogue is untouched" if path.is_file() else ""
+        raise OSError(
+            f"cannot write the catalogue {path}: {error.strerror or error}{earlier}; make room, "
+            "or write it elsewhere (-o)"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return num_items
+
+
+def _write(path: Path, items: Iterable[MediaItem], root: str) -> int:
     digest = hashlib.sha256()
     seen: set[str] = set()
-    with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
-        for rows in _chunks(items, _ROWS_PER_GROUP):
-            for item in rows:
-                if item.key in seen:
-                    raise ConfigError(f"two items have the key {item.key!r}; keys must be unique")
-                seen.add(item.key)
-                digest.update(
-                    f"{item.key}\0{item.shard}\0{item.offset_bytes}\0{item.length_bytes}\n".encode()
-                )
-            table = pa.Table.from_pylist([_fields(item) for item in rows], schema=SCHEMA)
-            writer.write_table(table, row_group_size=_ROWS_PER_GROUP)
-        facts = {"version": FORMAT_VERSION, "root": root, "digest": digest.hexdigest()}
-        writer.add_key_value_metadata({_METADATA_KEY: json.dumps(facts).encode()})
-    partial.replace(path)
+    with path.open("wb") as file:
+        with pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
+            for rows in _chunks(items, _ROWS_PER_GROUP):
+                for item in rows:
+                    if item.key in seen:
+                        raise ConfigError(
+                            f"two items have the key {item.key!r}; keys must be unique"
+                        )
+                    seen.add(item.key)
+                    digest.update(
+                        f"{item.key}\0{item.shard}\0"
+                        f"{item.offset_bytes}\0{item.length_bytes}\n".encode()
+                    )
+                table = pa.Table.from_pylist([_fields(item) for item in rows], schema=SCHEMA)
+                writer.write_table(table, row_group_size=_ROWS_PER_GROUP)
+            facts = {"version": FORMAT_VERSION, "root": root, "digest": digest.hexdigest()}
+            writer.add_key_value_metadata({_METADATA_KEY: json.dumps(facts).encode()})
+        file.flush()
+        os.fsync(file.fileno())
     return len(seen)
+
+
+def _found_root(root: str, path: Path) -> str:
+    """Where a root is that was given relative to the catalogue's own folder, as packs give theirs."""
+    is_relative = root and "://" not in root and not Path(root).is_absolute()
+    return str(path.parent.absolute() / root) if is_relative else root
 
 
 def _chunks(items: Iterable[MediaItem], size: int) -> Iterator[list[MediaItem]]:
@@ -210,6 +292,7 @@ def _fields(item: MediaItem) -> dict[str, Any]:
         "video": video and {name: getattr(video, name) for name in VideoStream.__slots__},
         "audio": audio and {name: getattr(audio, name) for name in AudioStream.__slots__},
         "labels": list(item.labels.items()),
+        "crc32": item.crc32,
     }
 
 
@@ -227,4 +310,5 @@ def _item(fields: dict[str, Any]) -> MediaItem:
         video=video,
         audio=AudioStream(**audio) if audio is not None else None,
         labels=dict(fields["labels"] or []),
+        crc32=fields.get("crc32"),
     )

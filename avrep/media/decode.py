@@ -1,15 +1,21 @@
 """`decode`: wanted times in, a clip out, by whichever decoder."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import BinaryIO, Literal
 
 import numpy as np
+from av.error import FFmpegError
 
+from avrep.errors import AvrepError, MediaError
 from avrep.media import decode_decord, decode_pyav
 from avrep.media.limits import DecodeLimits
+from avrep.media.media_file import reason_of
 from avrep.types import Clip, ClipTimes, Geometry
 
 DecoderName = Literal["pyav", "decord", "torchcodec"]
+_Decoder = Callable[
+    [bytes | BinaryIO, Sequence[ClipTimes], Geometry, DecodeLimits], tuple[Clip, ...]
+]
 
 
 def decode(
@@ -38,7 +44,7 @@ def decode_views(
     or before it; before the first frame the first, past the end the last. Rotation is applied.
     Sound is mono (the mean of the channels), sample k / rate_hz seconds on the same clock as the
     frames, zero wherever the stream has none. Damaged packets are passed over and counted for the
-    whole pass in each clip's `num_bad_packets`.
+    whole pass in each clip's `num_bad_packets`, as is the time that it took in `spent`.
 
     Args:
         source: the item's bytes, or a seekable binary file of them.
@@ -55,21 +61,41 @@ def decode_views(
 
     Raises:
         MediaError: stage "open" (no media), "video" or "audio" (that stream is wanted but missing,
-            or nothing of it can be decoded), or "limits".
+            or nothing of it can be decoded), "limits", or "decode" (a codec library failed in a way
+            that nobody foresaw). Errors of the storage behind `source` pass through.
         ConfigError: the decoder is not installed, or does not run on this machine.
         ValueError: a wanted time is not finite, or an interval of sound ends before it starts.
     """
     limits = limits or DecodeLimits()
     for view in views:
         _require_finite(view)
-    if decoder == "decord":
-        return decode_decord.decode_views(source, views, geometry, limits)
-    if decoder == "torchcodec":
+    try:
+        return _decoder_called(decoder)(source, views, geometry, limits)
+    except AvrepError:
+        raise
+    except MemoryError:
+        raise MediaError(
+            "limits",
+            f"over the memory limit (max_memory_bytes is {limits.max_memory_bytes})",
+        ) from None
+    except OSError as error:
+        # FFmpeg's errors have a class of their own; what else cannot be read is the storage's.
+        if isinstance(error, FFmpegError):
+            raise MediaError("decode", _named(error)) from error
+        raise
+    except Exception as error:
+        raise MediaError("decode", _named(error)) from error
+
+
+def _decoder_called(name: DecoderName) -> _Decoder:
+    if name == "decord":
+        return decode_decord.decode_views
+    if name == "torchcodec":
         # The one module of the decode side that imports torch, and so only when it is chosen.
         from avrep.media import decode_torchcodec
 
-        return decode_torchcodec.decode_views(source, views, geometry, limits)
-    return decode_pyav.decode_views(source, views, geometry, limits)
+        return decode_torchcodec.decode_views
+    return decode_pyav.decode_views
 
 
 def _require_finite(times: ClipTimes) -> None:
@@ -78,3 +104,7 @@ def _require_finite(times: ClipTimes) -> None:
         raise ValueError(f"wanted times must be finite: {times}")
     if end_s < start_s:
         raise ValueError(f"the interval of sound ends before it starts: {times.audio_s}")
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {reason_of(error)}"

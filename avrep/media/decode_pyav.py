@@ -1,6 +1,7 @@
 """Decode with PyAV, which brings its own FFmpeg: the default."""
 
 from collections.abc import Sequence
+from time import perf_counter
 from typing import BinaryIO
 
 import numpy as np
@@ -24,7 +25,7 @@ def decode_views(
         # Sound first: it may need the decoder as it is at the very start of the file.
         sounds, rate_hz = read_sounds(media, views, geometry)
         pictures = _read_pictures(media, views, geometry)
-        return clips(views, pictures, sounds, rate_hz, media.num_bad_packets)
+        return clips(views, pictures, sounds, rate_hz, media)
 
 
 def _read_pictures(media: MediaFile, views: Sequence[ClipTimes], geometry: Geometry) -> Pictures:
@@ -36,6 +37,7 @@ def _read_pictures(media: MediaFile, views: Sequence[ClipTimes], geometry: Geome
         for place, shown in zip(
             order, frames_on_display(media, times_s[order].tolist()), strict=True
         ):
+            began_s = perf_counter()
             if scaler is None:
                 frame = shown.frame
                 scaler = FrameScaler(geometry, frame.width, frame.height, clockwise_deg(frame))
@@ -48,4 +50,5 @@ def _read_pictures(media: MediaFile, views: Sequence[ClipTimes], geometry: Geome
             )
             pts_s[place] = shown.pts_s
             last = shown.frame, place
+            media.clock.convert_s += perf_counter() - began_s
     return by_view(frames, pts_s, views)

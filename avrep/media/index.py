@@ -7,10 +7,13 @@ file: what was in flight is probed again, one file a process, until the culprit 
 import csv
 import multiprocessing
 import os
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import astuple, dataclass, fields
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 
 from avrep.errors import ConfigError, MediaError, ShardError
@@ -18,6 +21,7 @@ from avrep.media import shards
 from avrep.media.catalog import write_catalog
 from avrep.media.probe import probe
 from avrep.media.sources import SourceEntry, list_sources
+from avrep.media.storage import StorageConfig
 from avrep.types import MediaItem
 
 Progress = Callable[[int, int], None]
@@ -56,26 +60,38 @@ def index_sources(
     *,
     num_workers: int | None = None,
     progress: Progress | None = None,
+    storage: StorageConfig | None = None,
 ) -> IndexSummary:
     """Write the catalogue of all media below the sources, and beside it the table of rejects.
+
+    Either takes the place of an earlier one only when both are written.
 
     Args:
         sources: folders, files, tar shards, fsspec URLs.
         out: the catalogue, a `.parquet` path; the rejects go to `<stem>.rejects.csv` beside it.
         num_workers: processes that probe; the number of cores when None.
         progress: told how far it is.
+        storage: how patiently stores are asked; the defaults of `StorageConfig` when None.
 
     Raises:
         ConfigError: a source does not exist or holds no media, or no process can be started.
+        ShardError: a source cannot be listed.
+        OSError: catalogue or rejects cannot be written, on a full disk for one.
     """
-    listing = list_sources(sources)
+    listing = list_sources(sources, storage)
     rejects = [
         Reject(key=shard, shard=shard, offset_bytes=0, length_bytes=0, stage="read", reason=reason)
         for shard, reason in listing.unreadable
     ]
     items: dict[str, MediaItem] = {}
     for num_done, result in enumerate(
-        probe_entries(listing.entries, listing.root, num_workers or _num_cores()), start=1
+        probe_entries(
+            listing.entries,
+            listing.root,
+            num_workers or _num_cores(),
+            partial(probe_entry, storage=storage),
+        ),
+        start=1,
     ):
         if isinstance(result, Reject):
             rejects.append(result)
@@ -85,9 +101,10 @@ def index_sources(
             progress(num_done, len(listing.entries))
     # The catalogue's order is the listing's, whatever order the probes finished in.
     ordered = (items[entry.key] for entry in listing.entries if entry.key in items)
-    num_items = write_catalog(out, ordered, listing.root)
     rejects_path = out.with_name(f"{out.stem}.rejects.csv")
-    _write_rejects(rejects_path, sorted(rejects, key=lambda reject: reject.key))
+    with _replaced(rejects_path) as partial_path:
+        _write_rejects(partial_path, sorted(rejects, key=lambda reject: reject.key))
+        num_items = write_catalog(out, ordered, listing.root)
     return IndexSummary(
         catalog=out,
         rejects=rejects_path,
@@ -116,8 +133,13 @@ def read_rejects(path: Path) -> list[Reject]:
         ]
 
 
-def probe_entry(entry: SourceEntry, root: str) -> MediaItem | Reject:
-    """Open one entry and say what is in it, or why it cannot be used."""
+def probe_entry(
+    entry: SourceEntry, root: str, storage: StorageConfig | None = None
+) -> MediaItem | Reject:
+    """Open one entry and say what is in it, or why it cannot be used.
+
+    What is read whole for that gets its CRC-32, so that every later read can be checked.
+    """
     item = MediaItem(
         key=entry.key,
         shard=entry.shard,
@@ -127,12 +149,11 @@ def probe_entry(entry: SourceEntry, root: str) -> MediaItem | Reject:
         labels=entry.labels,
     )
     try:
-        source = shards.fetch(item, root)
-        try:
+        source = shards.fetch(item, root, storage)
+        if isinstance(source, bytes):
+            return probe(source, replace(item, crc32=zlib.crc32(source)))
+        with source:
             return probe(source, item)
-        finally:
-            if not isinstance(source, bytes):
-                source.close()
     except MediaError as error:
         return _reject(entry, error.stage, error.reason)
     except ShardError as error:
@@ -227,11 +248,29 @@ def _reject(entry: SourceEntry, stage: str, reason: str) -> Reject:
     )
 
 
+@contextmanager
+def _replaced(path: Path) -> Iterator[Path]:
+    """A path to write to, which becomes `path` when all went well; else nothing is changed."""
+    partial_path = path.with_name(path.name + ".partial")
+    partial_path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield partial_path
+        partial_path.replace(path)
+    finally:
+        partial_path.unlink(missing_ok=True)
+
+
 def _write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([field.name for field in fields(Reject)])
-        writer.writerows(astuple(reject) for reject in rejects)
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow([field.name for field in fields(Reject)])
+            writer.writerows(astuple(reject) for reject in rejects)
+    except OSError as error:
+        raise OSError(
+            f"cannot write the table of rejects {path}: {error.strerror or error}; an earlier "
+            "catalogue is untouched; make room, or write it elsewhere (-o)"
+        ) from error
 
 
 def _num_cores() -> int:

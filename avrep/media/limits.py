@@ -24,3 +24,8 @@ class DecodeLimits(FrozenConfig):
     max_packets: int = Field(default=4_000_000, gt=0)
     """Packets read by one call, so that no file can hold a decoder forever; six hours at 60 frames
     and 100 sound packets a second are 3.5 million."""
+    max_memory_bytes: int = Field(default=2**31, gt=0)
+    """What a decoding process may allocate beyond what it holds when it starts (Linux); 2 GiB hold
+    the reference frames and the output at the limits above. A file that needs more is refused."""
+    deadline_s: float = Field(default=60.0, gt=0)
+    """Wall-clock time for fetching and decoding one item; a decoding process over it is killed."""

@@ -1,8 +1,8 @@
 """An opened container: its chosen streams, their common clock, and the bounds on reading it."""
 
-import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from time import perf_counter
 from types import TracebackType
 from typing import BinaryIO, Self, overload
 
@@ -12,7 +12,9 @@ import av.stream
 from av.error import FFmpegError
 
 from avrep.errors import MediaError
+from avrep.media.bounded_reader import BoundedReader
 from avrep.media.limits import DecodeLimits
+from avrep.media.stage_clock import StageClock
 
 # Still pictures that containers dress up as video: album art, thumbnails, posters.
 _PICTURES = (
@@ -22,8 +24,6 @@ _PICTURES = (
 )
 # A demuxer that fails this often in a row has lost the thread; what was read until then counts.
 _MAX_FAILURES_IN_A_ROW = 32
-
-_READ_ALLOWANCE_BYTES = 2**30
 # Ticks beyond any recording, and within what FFmpeg can reckon with.
 FAR_TICKS = 2**52
 
@@ -52,10 +52,12 @@ class MediaFile:
     def __init__(self, source: bytes | BinaryIO, limits: DecodeLimits) -> None:
         self.limits = limits
         self.num_bad_packets = 0
+        self.num_spared_packets = 0
+        """Packets that were read but that nobody needed to have decoded."""
         self.is_fresh = True
         self._num_packets = 0
-        file = io.BytesIO(source) if isinstance(source, bytes) else source
-        self._reader = _BoundedReader(file)
+        self.clock = StageClock()
+        self._reader = BoundedReader(source, self.clock)
         self._open()
         self._refuse_what_is_over_limits()
         self.origin_s: Fraction = min(
@@ -78,7 +80,21 @@ class MediaFile:
 
     def seconds(self, ticks: int, base_s: Fraction) -> float:
         """The instant of a time stamp, in ticks of `base_s`, on the item's clock."""
-        return float(ticks * base_s - self.origin_s)
+        zero = self.origin_s
+        over = base_s.denominator * zero.denominator
+        # One division of whole numbers, correctly rounded; exact fractions would cost ten times more.
+        return (
+            ticks * base_s.numerator * zero.denominator - zero.numerator * base_s.denominator
+        ) / over
+
+    def ticks(self, time_s: float, base_s: Fraction) -> int:
+        """The time stamp, in whole ticks rounded down, of an instant on the item's clock."""
+        numerator, denominator = time_s.as_integer_ratio()
+        zero = self.origin_s
+        over = denominator * zero.denominator * base_s.numerator
+        return (
+            (numerator * zero.denominator + zero.numerator * denominator) * base_s.denominator
+        ) // over
 
     def only(self, *wanted: av.stream.Stream) -> None:
         """Have the demuxer pass over all other streams."""
@@ -95,8 +111,9 @@ class MediaFile:
         """
         num_failures = 0
         while num_failures < _MAX_FAILURES_IN_A_ROW:
+            read = iter(self.container.demux(streams))
             try:
-                for packet in self.container.demux(streams):
+                while (packet := self._next_of(read)) is not None:
                     num_failures = 0
                     # An empty packet means "drain" to a decoder, which would then refuse the rest.
                     if packet.size:
@@ -105,33 +122,32 @@ class MediaFile:
                             raise MediaError("limits", f"over {self.limits.max_packets} packets")
                         yield packet
                 return
+            except MemoryError:
+                raise
             except FFmpegError:
                 num_failures += 1
                 self.num_bad_packets += 1
 
     def seek(self, ticks: int, stream: av.VideoStream | av.AudioStream) -> bool:
         """Go to a key frame at or before a stream's time, if the container can; it may land elsewhere."""
+        began_s = perf_counter()
         try:
             self.container.seek(max(-FAR_TICKS, min(ticks, FAR_TICKS)), stream=stream)
+        except MemoryError:
+            raise
         except FFmpegError:
             return False
+        finally:
+            self.clock.container_s += perf_counter() - began_s
         return True
 
     def decode_video(self, packet: av.Packet) -> list[av.VideoFrame]:
         """The frames that a packet completes; a damaged packet is counted and gives none."""
-        try:
-            return [frame for frame in packet.decode() if isinstance(frame, av.VideoFrame)]
-        except (FFmpegError, ValueError):
-            self.num_bad_packets += 1
-            return []
+        return [frame for frame in self._decoded(packet) if isinstance(frame, av.VideoFrame)]
 
     def decode_audio(self, packet: av.Packet) -> list[av.AudioFrame]:
         """The same for sound."""
-        try:
-            return [frame for frame in packet.decode() if isinstance(frame, av.AudioFrame)]
-        except (FFmpegError, ValueError):
-            self.num_bad_packets += 1
-            return []
+        return [frame for frame in self._decoded(packet) if isinstance(frame, av.AudioFrame)]
 
     @overload
     def drain(self, stream: av.VideoStream) -> list[av.VideoFrame]: ...
@@ -141,10 +157,15 @@ class MediaFile:
         self, stream: av.VideoStream | av.AudioStream
     ) -> list[av.VideoFrame] | list[av.AudioFrame]:
         """The frames that a decoder still holds when the packets are at an end."""
+        began_s = perf_counter()
         try:
             return stream.decode(None)
+        except MemoryError:
+            raise
         except (FFmpegError, ValueError):
             return []
+        finally:
+            self.clock.decode_s += perf_counter() - began_s
 
     def close(self) -> None:
         self.container.close()
@@ -160,7 +181,27 @@ class MediaFile:
     ) -> None:
         self.close()
 
+    def _next_of(self, read: Iterator[av.Packet]) -> av.Packet | None:
+        began_s = perf_counter()
+        try:
+            return next(read, None)
+        finally:
+            self.clock.container_s += perf_counter() - began_s
+
+    def _decoded(self, packet: av.Packet) -> Sequence[object]:
+        began_s = perf_counter()
+        try:
+            return packet.decode()
+        except MemoryError:
+            raise
+        except (FFmpegError, ValueError):
+            self.num_bad_packets += 1
+            return ()
+        finally:
+            self.clock.decode_s += perf_counter() - began_s
+
     def _open(self) -> None:
+        began_s = perf_counter()
         self._reader.seek(0)
         try:
             self.container = av.open(
@@ -177,8 +218,15 @@ class MediaFile:
                 # itself; key frames suffice for the rest (75 ms became 18 on a 720p phone clip).
                 options={"max_pixels": str(self.limits.max_pixels), "skip_frame": "nokey"},
             )
+        except MemoryError:
+            # FFmpeg says so of a file with more streams than it may have, too.
+            raise MediaError(
+                "limits", f"over {self.limits.max_streams} streams, or over the memory limit"
+            ) from None
         except (FFmpegError, ValueError) as error:
             raise MediaError("open", reason_of(error)) from None
+        finally:
+            self.clock.container_s += perf_counter() - began_s
         self.video = _choose_video(self.container)
         self.audio = _choose_audio(self.container)
         if self.video is None and self.audio is None:
@@ -237,34 +285,3 @@ def _choose_audio(container: av.container.InputContainer) -> av.AudioStream | No
     real = [stream for stream in container.streams.audio if stream.codec_context is not None]
     best = container.streams.best("audio")
     return next((stream for stream in real if stream is best), real[0] if real else None)
-
-
-class _BoundedReader(io.RawIOBase):
-    """Bytes for FFmpeg, up to a total: a damaged index must not make it go round for ever.
-
-    A file whose sound lies apart from its picture is read some hundred times over (a buffer for
-    each packet), so the bound is far above that; it stops a loop, it does not ration reading.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._left_bytes = 256 * file.seek(0, io.SEEK_END) + _READ_ALLOWANCE_BYTES
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        chunk = self._file.read(size)
-        self._left_bytes -= max(len(chunk), 1024)
-        if self._left_bytes < 0:
-            raise MediaError("limits", "read over and over without an end")
-        return chunk
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
+from time import perf_counter
 
 import av
 import numpy as np
@@ -86,10 +87,13 @@ def read_sound(
     windows = [_Window(start=a, samples=np.zeros(b - a, np.float32)) for a, b in spans]
     media.only(stream)
     _fill(media, stream, sorted(windows, key=lambda window: window.start), source_hz)
-    return [
+    began_s = perf_counter()
+    resampled = [
         _resampled(window, interval_s, source_hz, out_hz)
         for window, interval_s in zip(windows, intervals_s, strict=True)
-    ], out_hz
+    ]
+    media.clock.convert_s += perf_counter() - began_s
+    return resampled, out_hz
 
 
 def _source_span(start_s: float, end_s: float, source_hz: int, out_hz: int) -> tuple[int, int]:
@@ -126,6 +130,8 @@ def _resample(
     resampler = av.AudioResampler(format="fltp", layout="mono", rate=out_hz)
     try:
         pieces = [*resampler.resample(frame), *resampler.resample(None)]
+    except MemoryError:
+        raise
     except (FFmpegError, ValueError) as error:
         raise MediaError("audio", f"{source_hz} Hz to {out_hz} Hz: {reason_of(error)}") from None
     return np.concatenate([piece.to_ndarray()[0] for piece in pieces])
@@ -233,11 +239,16 @@ class _Sound:
         if frame.sample_rate != self._source_hz:
             self._media.num_bad_packets += 1
             return None
+        began_s = perf_counter()
         try:
             samples = _mono(frame)
+        except MemoryError:
+            raise
         except FFmpegError:
             self._media.num_bad_packets += 1
             return None
+        finally:
+            self._media.clock.convert_s += perf_counter() - began_s
         self.num_frames += 1
         start = self.position if expected is None else expected
         if frame.pts is not None:

@@ -1,22 +1,31 @@
-"""The frames on display at wanted times: seek to a key frame, decode forward, keep few."""
+"""The frames on display at wanted times: seek to a key frame, decode what is needed, keep few."""
 
-import heapq
-import math
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
 import av
 
 from avrep.errors import MediaError
-from avrep.media.frame_times import CLOSE_S, stamp_of
+from avrep.media.decode_run import DecodeRun, StampedFrame
+from avrep.media.frame_times import CLOSE_S
 from avrep.media.media_file import FAR_TICKS, MediaFile, time_base
 
+# A seek must spare more frames than this. Measured with groups of 8 and 16 frames, at 128 and 256
+# lines, strides 2 to 8: a seek itself takes 0.02 to 0.03 ms, less than most frames do, and what it
+# costs is the frames that the decoder held. From 0 to 8 makes no difference; 16 and 32 are slower.
+_MIN_FRAMES_SPARED = 4
 # Without an index of key frames: decode on to a time that is nearer than this, else jump to it.
 _JUMP_S = 2.0
 # A jump that lands late is tried again from earlier, each time twice as far back, then from the
 # start of the file: 2**16 half seconds are nine hours.
 _MAX_JUMPS = 16
+# Their decoders hold frames back, and some frames are needed by no other: worth planning for.
+_PLANNED_CODECS = frozenset({"h264", "hevc"})
+# What FFmpeg lists as key frames of these are any packets that state a time.
+_WITHOUT_INDEX = frozenset({"mpeg", "mpegts"})
+# The index of these is by time of decoding.
+_INDEX_BY_DTS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2"})
 
 
 class ShownFrame(NamedTuple):
@@ -26,167 +35,166 @@ class ShownFrame(NamedTuple):
     frame: av.VideoFrame
 
 
-class _Stamped(NamedTuple):
-    ticks: int
-    frame: av.VideoFrame
-
-
 def frames_on_display(media: MediaFile, times_s: Sequence[float]) -> Iterator[ShownFrame]:
     """The frame shown at each of the ascending times; the same object while it stays on display.
 
-    A time before the first frame gives the first frame, one past the end the last.
+    A time before the first frame gives the first frame, one past the end the last. Frames that no
+    other frame needs and that are not on display at a wanted time are not decoded (they are counted
+    in `media.num_spared_packets`), nor are those after the last wanted one of a stretch.
 
     Raises:
         MediaError: stage "video" where there is no video stream or no frame can be decoded.
     """
     if media.video is None:
         raise MediaError("video", "frames are wanted but there is no video stream")
-    cursor = _Cursor(media, media.video)
-    for time_s in times_s:
-        ticks = math.floor((Fraction(time_s + CLOSE_S) + media.origin_s) / cursor.base_s)
-        found = cursor.at(ticks)
-        yield ShownFrame(media.seconds(found.ticks, cursor.base_s), found.frame)
+    base_s = time_base(media.video)
+    first = media.video.start_time or 0
+    wanted = [
+        min(max(media.ticks(time_s + CLOSE_S, base_s), first), FAR_TICKS) for time_s in times_s
+    ]
+    cursor = _Cursor(media, media.video, wanted)
+    for number in range(len(wanted)):
+        found = cursor.at(number)
+        yield ShownFrame(media.seconds(found.ticks, base_s), found.frame)
 
 
 class _Cursor:
     """A place in a stream: the frame on display there and the one that will follow it."""
 
-    def __init__(self, media: MediaFile, stream: av.VideoStream) -> None:
+    def __init__(self, media: MediaFile, stream: av.VideoStream, wanted: Sequence[int]) -> None:
         self._media = media
         self._stream = stream
-        self.base_s = time_base(stream)
+        self._wanted = wanted
+        self._base_s = time_base(stream)
         # A bare elementary stream has no times to seek to; its frames are counted from the start.
         self._can_seek = stream.start_time is not None
         self._start_ticks = stream.start_time or 0
-        self._decoded: Generator[_Stamped] | None = None
-        self._shown: _Stamped | None = None
-        self._ahead: _Stamped | None = None
-        self._fed_ticks = self._start_ticks
-        self._from_start = False
+        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        self._frame_ticks = max(1, round(1 / (rate * self._base_s)))
+        self._is_planned = stream.codec_context.name in _PLANNED_CODECS
+        self._next_stretch = 0
+        self._run: DecodeRun | None = None
+        self._shown: StampedFrame | None = None
+        self._ahead: StampedFrame | None = None
         media.only(stream)
         if media.is_fresh:
-            self._begin(from_start=True)
+            self._begin(None)
 
-    def at(self, ticks: int) -> _Stamped:
-        ticks = min(max(ticks, self._start_ticks), FAR_TICKS)
+    def at(self, number: int) -> StampedFrame:
+        """The frame on display at the wanted instant of that number; to be asked for in order."""
+        found = self._find(number)
+        if self._run and not self._run.keeps_promise(found.ticks, self._wanted[number]):
+            # The frame for which others were left out is damaged: once more, leaving out nothing.
+            self._is_planned = False
+            self._media.num_bad_packets = self._run.num_bad_before
+            self._go_to(self._run.begun_at)
+            found = self._find(number)
+        return found
+
+    def _find(self, number: int) -> StampedFrame:
+        ticks = self._wanted[number]
         if self._should_jump(ticks):
-            self._jump(ticks)
-        self._advance(ticks)
-        target, step = ticks, max(1, round(Fraction(1, 2) / self.base_s))
+            self._go_to(max(ticks - self._index_lag_ticks(), self._start_ticks))
+        self._advance(number)
+        target, step = ticks, max(1, round(Fraction(1, 2) / self._base_s))
         for _ in range(_MAX_JUMPS):
-            if self._shown is not None or self._from_start:
+            if self._shown is not None or self._run is None or self._run.begun_at is None:
                 break
             # Landed behind the wanted time, or on nothing that decodes: further back.
-            target, step = min(target - step, self._fed_ticks - 1), step * 2
-            self._jump(target)
-            self._advance(ticks)
-        if self._shown is None and not self._from_start:
-            self._restart()
-            self._advance(ticks)
+            target, step = min(target - step, self._run.fed_ticks - 1), step * 2
+            self._go_to(target)
+            self._advance(number)
+        if self._shown is None and (self._run is None or self._run.begun_at is not None):
+            self._go_to(None)
+            self._advance(number)
         found = self._shown or self._ahead
         if found is None:
             raise MediaError("video", "no frame could be decoded")
         return found
 
-    def _advance(self, ticks: int) -> None:
-        """Decode until the frame ahead starts after `ticks`, or to the end."""
+    def _advance(self, number: int) -> None:
+        """Decode until the frame ahead starts after the wanted instant, or to the end."""
+        if self._run is None:
+            return
+        ticks, last_ticks = self._wanted[number], self._end_of_stretch(number)
         while self._ahead is None or self._ahead.ticks <= ticks:
             if self._ahead is not None and (
                 self._shown is None or self._ahead.ticks >= self._shown.ticks
             ):
                 self._shown = self._ahead
-            self._ahead = next(self._decoded, None) if self._decoded else None
+            self._ahead = self._run.next_frame(number, last_ticks)
             if self._ahead is None:
                 return
 
+    def _end_of_stretch(self, number: int) -> int:
+        """The last wanted instant, in ticks, before one that will be jumped to."""
+        if number >= self._next_stretch:
+            following = number + 1
+            while following < len(self._wanted) and not self._pays_to_jump(
+                self._wanted[following - 1], self._wanted[following]
+            ):
+                following += 1
+            self._next_stretch = following
+        return self._wanted[self._next_stretch - 1]
+
     def _should_jump(self, ticks: int) -> bool:
-        """Whether a key frame lies between here and the wanted time, so that frames can be spared."""
         if self._ahead is not None and self._ahead.ticks > ticks:
             return False
         if not self._can_seek:
             return False
-        if self._shown is None and self._ahead is None and not self._from_start:
+        if self._run is None:
             return True
+        if self._run.stopped_after is not None:
+            return ticks > self._run.stopped_after
+        is_lost = self._shown is None and self._ahead is None and self._run.begun_at is not None
+        return is_lost or self._pays_to_jump(self._run.fed_ticks, ticks)
+
+    def _pays_to_jump(self, from_ticks: int, ticks: int) -> bool:
+        """Whether a key frame lies between, so that enough frames can be passed over."""
+        if not self._can_seek:
+            return False
         entries = self._stream.index_entries
-        if len(entries):
-            found = entries.search_timestamp(ticks)
-            if found >= 0 and entries[found].timestamp > self._fed_ticks:
+        if len(entries) and self._stream.container.format.name not in _WITHOUT_INDEX:
+            found = entries.search_timestamp(ticks - self._index_lag_ticks())
+            least_ticks = from_ticks + _MIN_FRAMES_SPARED * self._frame_ticks
+            if found >= 0 and entries[found].timestamp > least_ticks:
                 return True
             if entries[-1].timestamp >= ticks:
                 return False
-        return (ticks - self._fed_ticks) * self.base_s > _JUMP_S
+        return (ticks - from_ticks) * self._base_s > _JUMP_S
 
-    def _jump(self, ticks: int) -> None:
-        """Go to the last key frame that the container knows of at or before `ticks`."""
-        in_range = self._can_seek and ticks >= self._start_ticks
-        if in_range and self._media.seek(ticks, self._stream):
-            self._begin(from_start=False)
-        else:
-            self._restart()
+    def _index_lag_ticks(self) -> int:
+        """How much later a key frame is shown than the index says."""
+        entries = self._stream.index_entries
+        if not len(entries) or self._stream.container.format.name not in _INDEX_BY_DTS:
+            return 0
+        # An edit list may hide frames at the start, which are no part of the lag.
+        most = self._stream.codec_context.reorder_depth * self._frame_ticks
+        return min(max(0, self._start_ticks - entries[0].timestamp), most)
 
-    def _restart(self) -> None:
+    def _go_to(self, ticks: int | None) -> None:
+        """Stand at the last key frame that the container knows of by `ticks`, or at the start."""
+        in_range = ticks is not None and self._can_seek and ticks >= self._start_ticks
+        if in_range and self._media.seek(ticks or 0, self._stream):
+            self._begin(ticks)
+            return
         # Nothing may be left that holds the closed file's streams: their memory is gone.
-        if self._decoded is not None:
-            self._decoded.close()
+        if self._run is not None:
+            self._run.close()
         self._media.reopen()
         if self._media.video is None:
             raise MediaError("video", "the video stream is gone on opening again")
         self._stream = self._media.video
         self._media.only(self._stream)
-        self._begin(from_start=True)
+        self._begin(None)
 
-    def _begin(self, *, from_start: bool) -> None:
+    def _begin(self, begun_at: int | None) -> None:
         self._media.is_fresh = False
-        self._from_start = from_start
-        self._fed_ticks = self._start_ticks
         self._shown = self._ahead = None
-        self._decoded = self._decode(from_start=from_start)
-
-    def _decode(self, *, from_start: bool) -> Generator[_Stamped]:
-        """Frames from here on, in the order of display.
-
-        After a seek, frames that are shown before the first key frame refer to what was not
-        decoded; FFmpeg's decoders hold them back.
-        """
-        media, stream = self._media, self._stream
-        clock = _Clock(stream)
-        has_begun = from_start
-        for number, packet in enumerate(media.packets(stream)):
-            stamp = stamp_of(packet, number, stream)
-            self._fed_ticks = packet.dts if packet.dts is not None else stamp.ticks
-            has_begun = has_begun or packet.is_keyframe
-            if not has_begun:
-                continue
-            clock.fed(stamp.ticks)
-            for frame in media.decode_video(packet):
-                yield _Stamped(clock.ticks(frame), frame)
-        for frame in media.drain(stream):
-            yield _Stamped(clock.ticks(frame), frame)
-
-
-class _Clock:
-    """When a decoded frame is shown.
-
-    A decoder gives frames in the order of display and hands each its packet's time stamp. AVI has
-    no place for the time of display: with reordered H.264 frames its stamps are those of decoding,
-    and a bare elementary stream has none at all. There, the packets' stamps, sorted, are the times.
-    """
-
-    def __init__(self, stream: av.VideoStream) -> None:
-        is_avi = stream.container.format.name == "avi"
-        reorders = stream.codec_context.name in {"h264", "hevc"}
-        self._sorted = (is_avi and reorders) or stream.start_time is None
-        self._pending: list[int] = []
-        self._last_ticks = stream.start_time or 0
-
-    def fed(self, ticks: int) -> None:
-        if self._sorted:
-            heapq.heappush(self._pending, ticks)
-
-    def ticks(self, frame: av.VideoFrame) -> int:
-        if self._sorted and self._pending:
-            ticks = heapq.heappop(self._pending)
-        else:
-            ticks = next((t for t in (frame.pts, frame.dts) if t is not None), self._last_ticks + 1)
-        self._last_ticks = ticks
-        return ticks
+        self._run = DecodeRun(
+            self._media,
+            self._stream,
+            begun_at=begun_at,
+            wanted=self._wanted,
+            is_planned=self._is_planned,
+        )

@@ -4,14 +4,22 @@ import csv
 import io
 import json
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import Any, TypeVar, cast
 
-from fsspec.core import url_to_fs
+from fsspec import AbstractFileSystem
 from fsspec.utils import get_protocol
 
 from avrep.errors import ConfigError, ShardError
+from avrep.media.faults import is_missing
+from avrep.media.retries import retried
+from avrep.media.shards import open_window
+from avrep.media.storage import StorageConfig, open_storage
+from avrep.types import MediaItem
+
+T = TypeVar("T")
 
 MEDIA_SUFFIXES = frozenset(
     [
@@ -78,7 +86,7 @@ class Listing:
     """What a person should know: a table of labels that is not of our form, and so not used."""
 
 
-def list_sources(sources: Sequence[str]) -> Listing:
+def list_sources(sources: Sequence[str], storage: StorageConfig | None = None) -> Listing:
     """Walk folders, single files, tar shards and fsspec URLs.
 
     An item's key is its path below the source; with several sources, the source's name comes
@@ -86,25 +94,33 @@ def list_sources(sources: Sequence[str]) -> Listing:
     column a label), else from the folder that holds the file, as the label `class`; members of a
     tar shard may have theirs in a flat `.json` member of the same name (WebDataset's layout).
 
+    Args:
+        sources: what to walk.
+        storage: how patiently stores are asked; the defaults of `StorageConfig` when None.
+
     Raises:
         ConfigError: a source does not exist or holds no media.
+        ShardError: a source cannot be listed; a tar shard that cannot be is in the result instead.
     """
-    roots = [_absolute(source) for source in sources]
+    patience = storage or StorageConfig()
+    roots = [_absolute(source, patience) for source in sources]
     several = len(roots) > 1
     entries: list[SourceEntry] = []
     unreadable: list[tuple[str, str]] = []
     notices: list[str] = []
     num_passed_over = 0
     for root in roots:
-        files = _files(root)
-        labels = _label_table(root, {relative for relative, _ in files}, notices)
+        files = _files(root, patience)
+        labels = _label_table(root, {relative for relative, _ in files}, notices, patience)
+        folder = _folder(root, patience)
         prefix = f"{PurePosixPath(root).name}/" if several else ""
         for relative, length_bytes in files:
             suffix = PurePosixPath(relative).suffix.lower()
-            shard = _join(root, relative) if several else relative
+            url = f"{folder}/{relative}"
+            shard = url if several else relative
             if suffix == ".tar":
                 try:
-                    entries += _tar_members(_join(root, relative), prefix + relative, shard)
+                    entries += _tar_members(url, length_bytes, prefix + relative, shard, patience)
                 except ShardError as error:
                     unreadable.append((shard, str(error)))
             elif suffix in MEDIA_SUFFIXES:
@@ -127,7 +143,7 @@ def list_sources(sources: Sequence[str]) -> Listing:
             "avrep reads video and audio files and .tar shards of them"
         )
     return Listing(
-        root="" if several else _folder(roots[0]),
+        root="" if several else _folder(roots[0], patience),
         entries=tuple(entries),
         num_passed_over=num_passed_over,
         unreadable=tuple(unreadable),
@@ -135,37 +151,64 @@ def list_sources(sources: Sequence[str]) -> Listing:
     )
 
 
-def _absolute(source: str) -> str:
-    fs, path = url_to_fs(source)
-    if not fs.exists(path):
+def _asked(url: str, storage: StorageConfig, question: Callable[[AbstractFileSystem, str], T]) -> T:
+    """What a store answers, asked again where that may help."""
+    return retried(lambda: question(*open_storage(url, storage)), url, storage)
+
+
+def _absolute(source: str, storage: StorageConfig) -> str:
+    if not _asked(source, storage, _exists):
         raise ConfigError(f"no such file, folder or URL: {source}")
+    fs, path = open_storage(source, storage)
     path = path if get_protocol(source) == "file" else str(fs.unstrip_protocol(path))
     return path.rstrip("/")
 
 
-def _folder(root: str) -> str:
+def _exists(fs: AbstractFileSystem, path: str) -> bool:
+    # fsspec's own `exists` takes any answer but success, a failing server's too, for a no.
+    try:
+        fs.info(path)
+    except Exception as error:
+        if is_missing(error):
+            return False
+        raise
+    return True
+
+
+def _folder(root: str, storage: StorageConfig) -> str:
     """The folder that holds a source's files: the source, or its parent when it is a file."""
-    fs, path = url_to_fs(root)
-    return root if fs.isdir(path) else root.rpartition("/")[0]
+    is_folder = _asked(root, storage, lambda fs, path: fs.isdir(path))
+    return root if is_folder else root.rpartition("/")[0]
 
 
-def _files(root: str) -> list[tuple[str, int]]:
+def _files(root: str, storage: StorageConfig) -> list[tuple[str, int]]:
     """(path below the root's folder, bytes) of every file, in the order of their names."""
-    fs, path = url_to_fs(root)
-    if not fs.isdir(path):
-        return [(PurePosixPath(root).name, int(fs.info(path)["size"]))]
-    found = fs.find(path, detail=True)
-    base = path.rstrip("/") + "/"
-    files = [
-        (name.removeprefix(base), int(info["size"] or 0))
-        for name, info in found.items()
-        if not PurePosixPath(name).name.startswith(".")
-    ]
+    if not _asked(root, storage, lambda fs, path: fs.isdir(path)):
+        return [(PurePosixPath(root).name, _length_bytes(root, storage))]
+    found = _asked(root, storage, _find)
+    base = open_storage(root, storage)[1].rstrip("/") + "/"
+    files: list[tuple[str, int]] = []
+    for name, length_bytes in found.items():
+        relative = name.removeprefix(base)
+        if PurePosixPath(name).name.startswith("."):
+            continue
+        if length_bytes is None:
+            # A listing over HTTP has no sizes.
+            length_bytes = _length_bytes(f"{root}/{relative}", storage)
+        files.append((relative, length_bytes))
     return sorted(files)
 
 
-def _join(root: str, relative: str) -> str:
-    return f"{_folder(root)}/{relative}"
+def _find(fs: AbstractFileSystem, path: str) -> dict[str, int | None]:
+    found = cast(dict[str, dict[str, Any]], fs.find(path, detail=True))
+    return {name: info.get("size") for name, info in found.items()}
+
+
+def _length_bytes(url: str, storage: StorageConfig) -> int:
+    length_bytes = _asked(url, storage, lambda fs, path: fs.info(path).get("size"))
+    if length_bytes is None:
+        raise ConfigError(f"{url}: its server does not tell how long it is; copy it first")
+    return int(length_bytes)
 
 
 def _folder_label(relative: str) -> dict[str, str]:
@@ -174,12 +217,13 @@ def _folder_label(relative: str) -> dict[str, str]:
 
 
 def _label_table(
-    root: str, relatives: set[str], notices: list[str]
+    root: str, relatives: set[str], notices: list[str], storage: StorageConfig
 ) -> dict[str, dict[str, str]] | None:
     if _LABELS_FILE not in relatives:
         return None
-    fs, path = url_to_fs(_join(root, _LABELS_FILE))
-    text = fs.cat_file(path).decode("utf-8-sig", errors="replace")
+    url = f"{_folder(root, storage)}/{_LABELS_FILE}"
+    content = _asked(url, storage, lambda fs, path: fs.cat_file(path))
+    text = cast(bytes, content).decode("utf-8-sig", errors="replace")
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     if rows and "path" not in rows[0]:
         notices.append(
@@ -194,11 +238,16 @@ def _label_table(
     }
 
 
-def _tar_members(url: str, key_prefix: str, shard: str) -> list[SourceEntry]:
+def _tar_members(
+    url: str, length_bytes: int, key_prefix: str, shard: str, storage: StorageConfig
+) -> list[SourceEntry]:
     """The media members of an uncompressed tar, by their byte ranges: nothing is unpacked."""
+    whole = MediaItem(key=url, shard=url, offset_bytes=0, length_bytes=length_bytes, duration_s=0.0)
     try:
-        fs, path = url_to_fs(url)
-        with fs.open(path, "rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        with (
+            open_window(whole, "", storage) as file,
+            tarfile.open(fileobj=file, mode="r:") as tar,
+        ):
             members = [member for member in tar if member.isreg()]
             sidecars = {
                 member.name.removesuffix(".json"): _sidecar_labels(tar, member)

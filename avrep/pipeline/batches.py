@@ -1,19 +1,17 @@
 """The stream: batches of a plan in step order, as a plain generator.
 
-A Ray decode actor runs `read_batch`, nothing else, so that every promise about the stream can be
-tested here without Ray.
+Decode actors run the same `Reader`, so that every promise about the stream's content can be tested
+here without Ray.
 """
 
 from collections.abc import Iterable, Iterator
 
-from avrep.errors import FailureBudgetExceeded, MediaError, ShardError
-from avrep.pipeline.collate import collate
-from avrep.pipeline.example import StreamSource, read_example
-from avrep.pipeline.plan import Plan, Sweep, addresses, substitute
-from avrep.types import Address, Batch, Clip, Failure
-
-MAX_SUBSTITUTES = 15
-"""Substitutes tried for one address before the corpus, not the item, is to blame."""
+from avrep.errors import FailureBudgetExceeded
+from avrep.pipeline.example import StreamSource
+from avrep.pipeline.plan import Plan, Sweep, Visit, substitute, visits
+from avrep.pipeline.quarantine import KnownBad
+from avrep.pipeline.reader import MAX_SUBSTITUTES, Order, Reader
+from avrep.types import Batch
 
 
 def batches(
@@ -21,63 +19,50 @@ def batches(
 ) -> Iterator[Batch]:
     """One rank's batches of the given steps, decoded in this process.
 
+    Media that ends its process ends this one, and nothing stops a decoder that never returns: that
+    takes decode actors.
+
     Raises:
-        FailureBudgetExceeded: see `read_batch`.
+        FailureBudgetExceeded: an item and all its substitutes failed.
     """
-    for step in steps:
-        yield read_batch(source, step, rank, world_size)
+    known_bad = source.known_bad.copy()
+    with Reader(source) as reader:
+        for step in steps:
+            planned = visits(source.plan, step, rank, world_size)
+            batch = reader.read(step, place_orders(source.plan, planned, step, known_bad)).batch
+            for failure in batch.failures:
+                known_bad.admit(failure, step)
+            yield batch
 
 
 def read_batch(source: StreamSource, step: int, rank: int = 0, world_size: int = 1) -> Batch:
-    """One rank's batch of one step: a pure function of its arguments and the corpus.
+    """One rank's batch of one step: a pure function of its arguments and the corpus."""
+    return next(batches(source, [step], rank, world_size))
 
-    An item that cannot be read or decoded is reported in `Batch.failures`. Under a `Plan`, a
-    substitute that is itself a function of the address takes its place; under a `Sweep` its row is
-    left out, and a batch of which nothing is left has no views.
+
+def place_orders(
+    plan: Plan | Sweep, planned: Iterable[Visit], step: int, known_bad: KnownBad
+) -> tuple[Order, ...]:
+    """What to ask a reader for, so that nothing known to be bad is tried again.
 
     Raises:
-        FailureBudgetExceeded: an address and all its substitutes failed.
+        FailureBudgetExceeded: an item and all its substitutes are known to be bad.
     """
-    examples: list[tuple[Clip, ...]] = []
-    used: list[Address] = []
-    failures: list[Failure] = []
-    for planned in addresses(source.plan, step, rank, world_size):
-        for address in _candidates(source.plan, planned):
-            try:
-                examples.append(read_example(source, address))
-            except (MediaError, ShardError) as error:
-                failures.append(_failure(source, address, error))
-            else:
-                used.append(address)
-                break
-        else:
-            if isinstance(source.plan, Plan):
-                last = failures[-1]
-                raise FailureBudgetExceeded(
-                    f"{planned} and {MAX_SUBSTITUTES} substitutes failed; the last: "
-                    f"{last.key}: {last.stage}: {last.reason}"
-                )
-    items = [source.catalog[address.item] for address in used]
-    return Batch(
-        step=step,
-        addresses=tuple(used),
-        keys=tuple(item.key for item in items),
-        views=tuple(collate(view) for view in zip(*examples, strict=True)),
-        labels=tuple(item.labels for item in items),
-        failures=tuple(failures),
-        num_bad_packets=sum(clips[0].num_bad_packets for clips in examples),
+    if isinstance(plan, Sweep):
+        return tuple(Order(visit) for visit in planned)
+    return tuple(Order(visit, next_attempt(plan, visit, 0, step, known_bad)) for visit in planned)
+
+
+def next_attempt(plan: Plan, visit: Visit, attempt: int, step: int, known_bad: KnownBad) -> int:
+    """The first candidate for a visit, from `attempt` on, that is not known to be bad.
+
+    Raises:
+        FailureBudgetExceeded: there is none.
+    """
+    for number in range(attempt, MAX_SUBSTITUTES + 1):
+        if not known_bad.excludes(substitute(plan, visit.address, number), step):
+            return number
+    raise FailureBudgetExceeded(
+        f"{visit.address} and its {MAX_SUBSTITUTES} substitutes have all failed; "
+        "see avrep quarantine RUN"
     )
-
-
-def _candidates(plan: Plan | Sweep, planned: Address) -> Iterator[Address]:
-    yield planned
-    if isinstance(plan, Plan):
-        for attempt in range(1, MAX_SUBSTITUTES + 1):
-            yield substitute(plan, planned, attempt)
-
-
-def _failure(source: StreamSource, address: Address, error: MediaError | ShardError) -> Failure:
-    key = source.catalog[address.item].key
-    if isinstance(error, MediaError):
-        return Failure(address=address, key=key, stage=error.stage, reason=error.reason)
-    return Failure(address=address, key=key, stage="read", reason=str(error))

@@ -1,16 +1,21 @@
-"""One address becomes its clips: sample the times, fetch the bytes, decode once for all views."""
+"""One visit becomes its clips: sample the times of all its draws, decode once for all of them."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from avrep import rng
 from avrep.media import shards
 from avrep.media.catalog import Catalog
 from avrep.media.decode import DecoderName, decode_views
 from avrep.media.limits import DecodeLimits
+from avrep.media.storage import StorageConfig
 from avrep.pipeline.plan import Plan, Sweep
-from avrep.sampling.spec import ViewSpec, draw_views
-from avrep.types import Address, Clip, ClipTimes
+from avrep.pipeline.quarantine import KnownBad
+from avrep.sampling.spec import ViewSpec, draw_views, num_views
+from avrep.types import Address, Clip, ClipTimes, MediaItem, StageTimes
+
+_USUAL_PX = (1280, 720)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +28,28 @@ class StreamSource:
     """What clips the objectives need of each item; an item is decoded once for each geometry."""
     decoder: DecoderName = "pyav"
     limits: DecodeLimits = field(default_factory=DecodeLimits)
+    storage: StorageConfig = field(default_factory=StorageConfig)
+    known_bad: KnownBad = field(default_factory=KnownBad)
+    """Items that need not be tried again: those of a resumed run's quarantine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """What one visit gave."""
+
+    draws: tuple[tuple[Clip, ...], ...]
+    """Of each draw, its clips in the order of the specs and of each spec's views."""
+    num_bad_packets: int
+    spent: StageTimes
+
+    @property
+    def num_bytes(self) -> int:
+        arrays = [a for clips in self.draws for clip in clips for a in (clip.video, clip.audio)]
+        return sum(array.nbytes for array in arrays if array is not None)
+
+    def after(self, spent: StageTimes) -> "Example":
+        """The same, having cost that much more."""
+        return replace(self, spent=self.spent + spent)
 
 
 def draw_times(source: StreamSource, address: Address) -> tuple[tuple[ClipTimes, ...], ...]:
@@ -31,43 +58,67 @@ def draw_times(source: StreamSource, address: Address) -> tuple[tuple[ClipTimes,
     Raises:
         MediaError: the item lacks a stream that a spec samples from.
     """
-    item = source.catalog[address.item]
+    return _draw_times(source, source.catalog[address.item], address)
+
+
+def read_example(
+    source: StreamSource, item: MediaItem, addresses: Sequence[Address], data: shards.Source
+) -> Example:
+    """The clips of all draws of one visit.
+
+    Args:
+        source: what is wanted of each item.
+        item: the visited row.
+        addresses: its draws.
+        data: the item's bytes, or a window of them.
+
+    Raises:
+        MediaError: the item's bytes are not usable media.
+        ShardError: bytes that a window still had to fetch cannot be had.
+    """
+    wanted: dict[tuple[int, int, int], ClipTimes] = {}
+    for d, address in enumerate(addresses):
+        for i, views in enumerate(_draw_times(source, item, address)):
+            wanted.update({(d, i, j): times for j, times in enumerate(views)})
+    clips: dict[tuple[int, int, int], Clip] = {}
+    num_bad_packets, spent = 0, StageTimes()
+    # One pass for each distinct geometry: most runs have one.
+    for geometry in dict.fromkeys(spec.geometry for spec in source.specs):
+        places = [place for place in wanted if source.specs[place[1]].geometry == geometry]
+        decoded = decode_views(
+            data,
+            [wanted[place] for place in places],
+            geometry,
+            decoder=source.decoder,
+            limits=source.limits,
+        )
+        clips.update(zip(places, decoded, strict=True))
+        num_bad_packets += decoded[0].num_bad_packets
+        spent += decoded[0].spent
+    return Example(
+        draws=tuple(
+            tuple(clips[place] for place in sorted(clips) if place[0] == d)
+            for d in range(len(addresses))
+        ),
+        num_bad_packets=num_bad_packets,
+        spent=spent,
+    )
+
+
+def expected_bytes(source: StreamSource) -> int:
+    """About how many bytes of clips one visit gives, of items of the usual shape."""
+    num_draws = source.plan.draws_per_visit if isinstance(source.plan, Plan) else 1
+    num_pixels = [
+        num_views(spec) * spec.sampler.num_frames * math.prod(spec.geometry.size_px(*_USUAL_PX))
+        for spec in source.specs
+    ]
+    return 3 * num_draws * sum(num_pixels)
+
+
+def _draw_times(
+    source: StreamSource, item: MediaItem, address: Address
+) -> tuple[tuple[ClipTimes, ...], ...]:
     return tuple(
         draw_views(spec, item, rng.at(source.plan.seed, rng.Stage.SAMPLE, address, lane))
         for lane, spec in enumerate(source.specs)
     )
-
-
-def read_example(source: StreamSource, address: Address) -> tuple[Clip, ...]:
-    """The clips of an address, in the order of the specs and of each spec's views.
-
-    Raises:
-        MediaError: the item's bytes are not usable media.
-        ShardError: the item's bytes cannot be fetched.
-    """
-    item = source.catalog[address.item]
-    times = draw_times(source, address)
-    data = shards.fetch(item, source.catalog.root)
-    try:
-        return _decode(source, data, times)
-    finally:
-        if not isinstance(data, bytes):
-            data.close()
-
-
-def _decode(
-    source: StreamSource, data: shards.Source, times: Sequence[tuple[ClipTimes, ...]]
-) -> tuple[Clip, ...]:
-    # One pass for each distinct geometry: most runs have one.
-    clips: dict[tuple[int, int], Clip] = {}
-    for geometry in dict.fromkeys(spec.geometry for spec in source.specs):
-        places = [
-            (i, j)
-            for i, spec in enumerate(source.specs)
-            if spec.geometry == geometry
-            for j in range(len(times[i]))
-        ]
-        wanted = [times[i][j] for i, j in places]
-        decoded = decode_views(data, wanted, geometry, decoder=source.decoder, limits=source.limits)
-        clips.update(zip(places, decoded, strict=True))
-    return tuple(clips[place] for place in sorted(clips))

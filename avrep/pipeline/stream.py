@@ -8,6 +8,9 @@ from avrep.pipeline.batches import batches
 from avrep.pipeline.example import StreamSource
 from avrep.types import Batch
 
+PREFETCH_BYTES = 2**29
+"""Clips made or being made ahead of a trainer, unless said otherwise."""
+
 
 class OpenStream(Protocol):
     """Opens one rank's batches of some steps; leaving the context frees what they hold."""

@@ -5,6 +5,7 @@ runs from its smallest to its largest value, so that no spike is lost.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -18,6 +19,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 12.0, 8.0, 26.0
 _NUM_BUCKETS = 200
 # Above this ratio of largest to smallest, a linear axis would hide most of the curve.
 _LOG_RATIO = 100.0
+_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 Floats = npt.NDArray[np.float64]
 
@@ -95,15 +97,10 @@ def draw_curve(
             at, first, last = np.log10(at), math.log10(bottom), math.log10(top)
         return _HEIGHT - _BOTTOM - (at - first) / (last - first) * (_HEIGHT - _TOP - _BOTTOM)
 
-    parts = [f'<svg class="curve" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img">']
-    parts.append(f"<title>{title}</title>")
-    for tick in (0.0, 0.25, 0.5, 0.75, 1.0) if as_percent else _y_ticks(bottom, top, log=log):
-        at = float(y_of(np.array(tick)))
+    parts = [*_begin(title)]
+    for tick in _SHARES if as_percent else _y_ticks(bottom, top, log=log):
         label = f"{tick * 100:g} %" if as_percent else _tick_label(tick)
-        parts.append(
-            f'<line class="grid" x1="{_LEFT:g}" x2="{_WIDTH - _RIGHT:g}" y1="{at:.1f}" y2="{at:.1f}"/>'
-            f'<text class="tick" x="{_LEFT - 7:g}" y="{at + 4:.1f}" text-anchor="end">{label}</text>'
-        )
+        parts.append(_grid_line(float(y_of(np.array(tick))), label))
     parts += _x_axis(x_low, x_high)
     if np.any(curve.high > curve.low):
         edge = [*zip(x, y_of(curve.high), strict=True)]
@@ -114,6 +111,47 @@ def draw_curve(
     parts.append(f'<circle class="end" cx="{line[-1][0]:.1f}" cy="{line[-1][1]:.1f}" r="3"/>')
     parts += _broken_marks(broken_at, x_low, x_high)
     return "".join([*parts, "</svg>"])
+
+
+def draw_shares(began: float, ends: Floats, layers: Mapping[str, Floats], *, title: str) -> str:
+    """Shares of a whole as stacked bars over the steps, in an `<svg>` element with axes.
+
+    Args:
+        began: the step at which the first bar begins; each other begins where the one before ends.
+        ends: the steps at which the bars end, ascending.
+        layers: by CSS class, from the bottom up, the shares in [0, 1] of each bar.
+        title: what a screen reader says; must be escaped already.
+    """
+    low, high = began, max(float(ends[-1]), began + 1)
+    x = _LEFT + (np.append(began, ends) - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
+    tall = _HEIGHT - _TOP - _BOTTOM
+    parts = [*_begin(title)]
+    parts += [_grid_line(_HEIGHT - _BOTTOM - tick * tall, f"{tick * 100:g} %") for tick in _SHARES]
+    parts += _x_axis(low, high)
+    bottom = np.full(len(ends), _HEIGHT - _BOTTOM)
+    for name, shares in layers.items():
+        top = bottom - shares * tall
+        # One path a layer: hundreds of rectangles would be most of the page.
+        path = "".join(
+            f"M{left:.1f} {low_y:.1f}V{high_y:.1f}H{right:.1f}V{low_y:.1f}z"
+            for left, right, low_y, high_y in zip(x[:-1], x[1:], bottom, top, strict=True)
+            if low_y - high_y > 0
+        )
+        parts.append(f'<path class="part {name}" d="{path}"/>')
+        bottom = top
+    return "".join([*parts, "</svg>"])
+
+
+def _begin(title: str) -> tuple[str, str]:
+    opened = f'<svg class="curve" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img">'
+    return opened, f"<title>{title}</title>"
+
+
+def _grid_line(y: float, label: str) -> str:
+    return (
+        f'<line class="grid" x1="{_LEFT:g}" x2="{_WIDTH - _RIGHT:g}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        f'<text class="tick" x="{_LEFT - 7:g}" y="{y + 4:.1f}" text-anchor="end">{label}</text>'
+    )
 
 
 def _ends(low: float, high: float, *, log: bool, from_zero: bool) -> tuple[float, float]:

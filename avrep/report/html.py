@@ -16,8 +16,10 @@ from avrep.report.comparisons import Comparison, Verdict, compare
 from avrep.report.health import health_html, nested_facts
 from avrep.report.learning import learning_html
 from avrep.report.results_table import results_html
-from avrep.report.run_files import RunFiles, read_run
+from avrep.report.run_files import Metrics, RunFiles, read_run
+from avrep.report.speed import run_verdict
 from avrep.report.wording import duration, escape, number
+from avrep.training.verdict import Bottleneck
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _DATE_KEYS = ("date", "started_at", "started", "time")
@@ -126,9 +128,8 @@ def _key_figures(run: RunFiles, comparisons: tuple[Comparison, ...]) -> str:
     if "clips_per_s" in last:
         middle = float(np.nanmedian(metrics.columns["clips_per_s"]))
         figures.append(("Clips per second", number(middle), "median"))
-    if "wait_share" in last:
-        share = float(np.nanmedian(metrics.columns["wait_share"]))
-        figures.append(("Waiting for data", f"{share * 100:.1f} %", "of the time, median"))
+    if waited := _waiting_figure(metrics):
+        figures.append(("Waiting for data", *waited))
     measured = [c for c in comparisons if c.verdict is not Verdict.NOT_MEASURED]
     if measured:
         better = sum(c.verdict is Verdict.BETTER for c in measured)
@@ -140,6 +141,18 @@ def _key_figures(run: RunFiles, comparisons: tuple[Comparison, ...]) -> str:
         for name, value, below in figures
     )
     return f"<dl class='figures'>{rows}</dl>" if rows else ""
+
+
+def _waiting_figure(metrics: Metrics) -> tuple[str, str] | None:
+    """The share of the time, and what it was for where that is the run's bottleneck."""
+    if found := run_verdict(metrics):
+        named = found.bottleneck.is_waiting and found.bottleneck is not Bottleneck.STREAM
+        below = "of the time" + (f", mostly for {found.bottleneck}" if named else "")
+        return f"{found.wait_share * 100:.1f} %", below
+    shares = metrics.columns.get("wait_share")
+    if shares is None or not np.isfinite(shares).any():
+        return None
+    return f"{float(np.nanmedian(shares)) * 100:.1f} %", "of the time, median"
 
 
 def _notes(notes: tuple[str, ...]) -> str:

@@ -1,11 +1,13 @@
 """The report's curves: what was learned, whether the features live, how fast it ran."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from avrep.report.curves import draw_curve
 from avrep.report.run_files import Metrics
+from avrep.report.speed import TIME_COLUMNS, time_figure, verdict_html
 from avrep.report.wording import escape, number
 
 
@@ -28,7 +30,7 @@ _LOOKS = {
 }
 _HEALTH = ("feature_std", "feature_rank", "grad_norm")
 _SPEED = ("clips_per_s", "wait_share")
-_BOOKKEEPING = ("total_steps", "elapsed_s", "epoch")
+_BOOKKEEPING = ("total_steps", "elapsed_s", "epoch", *TIME_COLUMNS)
 
 
 def learning_html(metrics: Metrics) -> str:
@@ -47,21 +49,35 @@ def learning_html(metrics: Metrics) -> str:
             "rank near 1, all clips have collapsed onto the same feature.",
             _HEALTH,
         ),
-        (
-            "Speed",
-            "Time spent waiting is time that the data did not keep up with the trainer.",
-            _SPEED,
-        ),
     )
-    return "".join(_card(metrics, *group) for group in groups)
+    cards = [
+        _card(title, _note(words), "".join(_figures(metrics, keys)))
+        for title, words, keys in groups
+    ]
+    return "".join([*cards, _speed_card(metrics)])
 
 
-def _card(metrics: Metrics, title: str, words: str, keys: tuple[str, ...]) -> str:
-    figures = "".join(_figure(metrics, key) for key in keys if key in metrics.columns)
+def _speed_card(metrics: Metrics) -> str:
+    words, time = verdict_html(metrics), time_figure(metrics)
+    if time:
+        return _card("Speed", words, time + "".join(_figures(metrics, ("clips_per_s",))))
+    words = "Time spent waiting is time that the data did not keep up with the trainer."
+    return _card("Speed", _note(words), "".join(_figures(metrics, _SPEED)))
+
+
+def _note(words: str) -> str:
+    return f"<p class='note'>{words}</p>"
+
+
+def _figures(metrics: Metrics, keys: tuple[str, ...]) -> Iterator[str]:
+    return (_figure(metrics, key) for key in keys if key in metrics.columns)
+
+
+def _card(title: str, words: str, figures: str) -> str:
     if not figures:
         return ""
     return (
-        f"<section class='card'><h2>{title}</h2><p class='note'>{words}</p>"
+        f"<section class='card'><h2>{title}</h2>{words}"
         f"<div class='curves'>{figures}</div></section>"
     )
 

@@ -12,6 +12,7 @@ from pydantic import Field
 from avrep.frozen import FrozenConfig
 
 FrameNumbers = Annotated[npt.NDArray[np.int64], "t"]
+NONE_KNOWN: FrameNumbers = np.zeros(0, np.int64)
 
 
 class ClipConfig(FrozenConfig):
@@ -23,6 +24,15 @@ class ClipConfig(FrozenConfig):
     """Distance between neighbouring frames of a clip, in frames of the video at `fps`."""
     fps: Annotated[float, Field(gt=0, le=1000)] | None = None
     """Frame rate at which frames are counted; None: the video's own."""
+    snap_to_keyframe: bool = False
+    """Move each clip's drawn start back to the last key frame at or before it, where the catalogue
+    knows the key frames, so that decoding begins with a frame that is wanted.
+
+    The bias: only key frames can be first, and a video with one key frame always gives its
+    beginning. Measured with 16 frames at stride 2: of the frames that could be first, 4 % still can
+    on phone clips with a key frame a second (GMDCSA24), 8 to 10 % with groups of 10 to 12 frames,
+    1 % with x264's default groups of 250; frames decoded for a clip fall from 44 to 31, from 35 to
+    31, and from 92 to 31. At stride 4 on the phone clips, from 75 to 61."""
 
 
 class UniformConfig(ClipConfig):
@@ -52,8 +62,25 @@ def looped_clip(start: int, num_frames_in_video: int, config: ClipConfig) -> Fra
     return (start + config.stride * np.arange(config.num_frames)) % num_frames_in_video
 
 
+def snapped(start: int, keyframes: FrameNumbers, config: ClipConfig) -> int:
+    """The last key frame at or before `start` if the config asks for one and there is one.
+
+    Args:
+        start: a drawn start.
+        keyframes: numbers of the key frames, ascending; empty where they are not known.
+        config: whether to snap.
+    """
+    if not config.snap_to_keyframe:
+        return start
+    place = int(np.searchsorted(keyframes, start, side="right"))
+    return int(keyframes[place - 1]) if place else start
+
+
 def uniform_clips(
-    num_frames_in_video: int, config: UniformConfig, rng: np.random.Generator
+    num_frames_in_video: int,
+    config: UniformConfig,
+    rng: np.random.Generator,
+    keyframes: FrameNumbers = NONE_KNOWN,
 ) -> tuple[FrameNumbers, ...]:
     """Clips whose starts are uniform over those from which a clip fits; a short video loops.
 
@@ -62,16 +89,22 @@ def uniform_clips(
     Args:
         num_frames_in_video: length of the video in frames, at least 1.
         config: what to draw.
-        rng: where the randomness comes from.
+        rng: where the randomness comes from; snapping draws nothing more.
+        keyframes: int64[k], numbers of the key frames, ascending; empty where they are not known.
 
     Returns:
         `config.num_clips` arrays, int64[t], each value in [0, num_frames_in_video).
     """
     starts = rng.integers(0, num_starts(num_frames_in_video, config), size=config.num_clips)
-    return tuple(looped_clip(int(start), num_frames_in_video, config) for start in starts)
+    return tuple(
+        looped_clip(snapped(int(start), keyframes, config), num_frames_in_video, config)
+        for start in starts
+    )
 
 
-def dense_clips(num_frames_in_video: int, config: DenseConfig) -> tuple[FrameNumbers, ...]:
+def dense_clips(
+    num_frames_in_video: int, config: DenseConfig, keyframes: FrameNumbers = NONE_KNOWN
+) -> tuple[FrameNumbers, ...]:
     """Evenly spaced clips: the rule of MAE-ST's released code with `use_offset` (arXiv 2205.09113).
 
     A clip covers S = num_frames * stride frames. With slack = max(L - S, 0), clip j of n starts at
@@ -83,6 +116,7 @@ def dense_clips(num_frames_in_video: int, config: DenseConfig) -> tuple[FrameNum
     Args:
         num_frames_in_video: length L of the video in frames, at least 1.
         config: what to take.
+        keyframes: int64[k], numbers of the key frames, ascending; empty where they are not known.
 
     Returns:
         `config.num_clips` arrays, int64[t], ascending, each value in [0, num_frames_in_video).
@@ -95,4 +129,7 @@ def dense_clips(num_frames_in_video: int, config: DenseConfig) -> tuple[FrameNum
         starts = [j * (slack // (config.num_clips - 1)) for j in range(config.num_clips)]
     # Whole numbers throughout: a float ramp may fall just short of a frame that it should reach.
     ramp = np.arange(config.num_frames) * (covered - 1) // max(config.num_frames - 1, 1)
-    return tuple(np.minimum(start + ramp, num_frames_in_video - 1) for start in starts)
+    return tuple(
+        np.minimum(snapped(start, keyframes, config) + ramp, num_frames_in_video - 1)
+        for start in starts
+    )

@@ -19,6 +19,9 @@ from avrep.sampling.pairs import PairConfig, sample_pair
 from avrep.types import ClipTimes, Geometry, MediaItem, VideoStream
 from avrep.units import mid_frame_s, num_frames
 
+# Stored times are ratios of integers turned into doubles.
+_CLOSE_FRAMES = 1e-6
+
 SamplerConfig = Annotated[PairConfig | UniformConfig | DenseConfig, Field(discriminator="kind")]
 
 
@@ -63,13 +66,14 @@ def draw_views(spec: ViewSpec, item: MediaItem, rng: np.random.Generator) -> tup
     if video is None:
         raise MediaError("video", "no video stream")
     length, fps = _counted_frames(video, item.duration_s, spec.sampler.fps)
+    keyframes = _keyframes(video, length, fps)
     match spec.sampler:
         case PairConfig():
-            clips: tuple[FrameNumbers, ...] = sample_pair(length, spec.sampler, rng)
+            clips: tuple[FrameNumbers, ...] = sample_pair(length, spec.sampler, rng, keyframes)
         case UniformConfig():
-            clips = uniform_clips(length, spec.sampler, rng)
+            clips = uniform_clips(length, spec.sampler, rng, keyframes)
         case DenseConfig():
-            clips = dense_clips(length, spec.sampler)
+            clips = dense_clips(length, spec.sampler, keyframes)
         case _:
             assert_never(spec.sampler)
     return tuple(_times(clip, fps, video.start_s) for clip in clips)
@@ -94,3 +98,13 @@ def _counted_frames(
 
 def _times(clip: FrameNumbers, fps: float, start_s: float) -> ClipTimes:
     return ClipTimes(frames_s=np.array([start_s + mid_frame_s(int(frame), fps) for frame in clip]))
+
+
+def _keyframes(video: VideoStream, length: int, fps: float) -> FrameNumbers:
+    """Numbers of the key frames among the frames counted, ascending.
+
+    A counted frame is shown by the instant in its middle, so a key frame is the first of them whose
+    middle is not before it.
+    """
+    numbers = np.ceil((video.keyframes_s - video.start_s) * fps - 0.5 - _CLOSE_FRAMES)
+    return np.unique(np.clip(numbers, 0, None).astype(np.int64)[numbers < length])

@@ -1,31 +1,24 @@
-"""From a host batch to what an objective sees."""
+"""From a host batch to what an objective sees: moved as bytes, then augmented on the device."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
+from avrep import rng
+from avrep.augment.video import augment_video
 from avrep.augment.video_config import VideoAugmentConfig
-from avrep.augment.view import augment_view, to_device
+from avrep.augment.video_params import draw_video_params
+from avrep.augment.view import to_device
 from avrep.objectives.base import BatchTensors, ViewTensors
 from avrep.types import Batch
 
 
-def to_inputs(
-    batch: Batch, augments: Sequence[VideoAugmentConfig], seed: int, device: torch.device
-) -> BatchTensors:
-    """Move a batch to the device as bytes and augment each view there as its config says.
-
-    Args:
-        batch: from the stream.
-        augments: one per view of the batch.
-        seed: the run's seed.
-        device: where the objective is.
-    """
-    views = tuple(
+def move_batch(batch: Batch, device: torch.device) -> tuple[ViewTensors, ...]:
+    """Each view on the device, its video still uint8[b t h w 3]."""
+    return tuple(
         ViewTensors(
-            video=None
-            if view.video is None
-            else augment_view(view, augment, batch.addresses, seed=seed, lane=lane, device=device),
+            video=None if view.video is None else to_device(view.video, device),
             pts_s=to_device(view.pts_s, device),
             audio=None if view.audio is None else to_device(view.audio, device),
             audio_start_s=None
@@ -33,6 +26,44 @@ def to_inputs(
             else to_device(view.audio_start_s, device),
             rate_hz=view.rate_hz,
         )
-        for lane, (view, augment) in enumerate(zip(batch.views, augments, strict=True))
+        for view in batch.views
     )
-    return BatchTensors(step=batch.step, views=views)
+
+
+def augment_batch(
+    batch: Batch,
+    moved: Sequence[ViewTensors],
+    augments: Sequence[VideoAugmentConfig],
+    seed: int,
+) -> BatchTensors:
+    """Augment each view where it is, as its config says; each clip's draws are its address's.
+
+    Args:
+        batch: from the stream.
+        moved: its views, from `move_batch`.
+        augments: one per view of the batch.
+        seed: the run's seed.
+    """
+    views: list[ViewTensors] = []
+    for lane, (host, view, augment) in enumerate(zip(batch.views, moved, augments, strict=True)):
+        if view.video is None:
+            views.append(view)
+            continue
+        rngs = [rng.at(seed, rng.Stage.AUGMENT, address, lane) for address in batch.addresses]
+        params = draw_video_params(augment, host.size_px, rngs)
+        views.append(replace(view, video=augment_video(view.video, params, augment)))
+    return BatchTensors(step=batch.step, views=tuple(views))
+
+
+def to_inputs(
+    batch: Batch, augments: Sequence[VideoAugmentConfig], seed: int, device: torch.device
+) -> BatchTensors:
+    """Move a batch to the device and augment each view there, in one go.
+
+    Args:
+        batch: from the stream.
+        augments: one per view of the batch.
+        seed: the run's seed.
+        device: where the objective is.
+    """
+    return augment_batch(batch, move_batch(batch, device), augments, seed)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal, Self
 
 import torch
@@ -11,11 +11,13 @@ from pydantic import Field, model_validator
 from avrep.frozen import FrozenConfig
 from avrep.objectives.base import Objective
 from avrep.training import parallel
-from avrep.training.inputs import to_inputs
+from avrep.training.inputs import augment_batch, move_batch
 from avrep.training.monitor import feature_health, watch_features
 from avrep.training.optim import OptimConfig
 from avrep.training.schedules import cosine_with_warmup
 from avrep.training.step import Precision, StepResult, take_step
+from avrep.training.step_clock import StepTimes
+from avrep.training.timers import clock_for
 from avrep.types import Batch
 
 
@@ -67,6 +69,9 @@ class StepRecord:
     health: dict[str, float]
     """Measures of collapse; on logged steps only."""
     batch: Batch
+    times: StepTimes = field(default_factory=StepTimes)
+    """Where the time went, of the steps measured since the record before: on a GPU, which is not
+    waited for, a step may be told of one record later, but on logged steps all are told of."""
 
 
 def train(
@@ -94,10 +99,17 @@ def train(
     encoder = next(iter(objective.encoders().values()))
     augments = objective.augments()
     objective.train()
+    clock = clock_for(device)
     with watch_features(encoder) as watch:
         began_s = time.perf_counter()
         for batch, wait_s in _timed(stream):
-            inputs = to_inputs(batch, augments, seed, device)
+            clock.start()
+            moved = move_batch(batch, device)
+            clock.lap("transfer")
+            inputs = augment_batch(batch, moved, augments, seed)
+            # On a GPU these bytes are a quarter as much again as the inputs.
+            del moved
+            clock.lap("augment")
             lr = cosine_with_warmup(
                 batch.step,
                 config.num_steps,
@@ -116,12 +128,14 @@ def train(
             )
             num_done = batch.step + 1
             objective.after_step(num_done, config.num_steps)
+            clock.lap("compute")
             logged = num_done % config.log_every_steps == 0 or num_done == config.num_steps
             health: dict[str, float] = {}
             if logged and watch.pooled is not None and len(watch.pooled) > 1:
                 # The first rows are one view of each item, whatever came after them.
                 health = asdict(feature_health(watch.pooled[: len(batch.addresses)]))
             ended_s = time.perf_counter()
+            elapsed_s = ended_s - began_s
             on_step(
                 StepRecord(
                     step=num_done,
@@ -129,10 +143,11 @@ def train(
                     lr=lr,
                     result=result,
                     wait_s=wait_s,
-                    elapsed_s=ended_s - began_s,
+                    elapsed_s=elapsed_s,
                     num_clips=len(batch.addresses) * len(batch.views),
                     health=health,
                     batch=batch,
+                    times=clock.finish(wait_s, elapsed_s, complete=logged),
                 )
             )
             began_s = ended_s

@@ -1,7 +1,7 @@
 """What a run writes down: one JSON line a logged step, and the same numbers for TensorBoard."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -9,6 +9,9 @@ from typing import Self
 from torch.utils.tensorboard import SummaryWriter
 
 from avrep.training.loop import StepRecord
+from avrep.training.step_clock import StepTimes
+from avrep.training.verdict import verdict
+from avrep.types import StageTimes
 
 
 class Recorder:
@@ -19,11 +22,12 @@ class Recorder:
         self._lines = (run_dir / "metrics.jsonl").open("a", encoding="utf-8")
         self._board = SummaryWriter(str(run_dir / "tensorboard"))
 
-    def write(self, step: int, numbers: dict[str, float]) -> None:
+    def write(self, step: int, numbers: Mapping[str, float | str]) -> None:
         self._lines.write(json.dumps({"step": step, **numbers}) + "\n")
         self._lines.flush()
         for name, value in numbers.items():
-            self._board.add_scalar(name, value, step)
+            if not isinstance(value, str):
+                self._board.add_scalar(name, value, step)
 
     def __enter__(self) -> Self:
         return self
@@ -38,7 +42,7 @@ class Recorder:
         self._board.close()
 
 
-def numbers(window: Sequence[StepRecord]) -> dict[str, float]:
+def numbers(window: Sequence[StepRecord]) -> dict[str, float | str]:
     """What is written for the steps since the last line: speed over all, the rest of the last."""
     last = window[-1]
     elapsed_s = sum(record.elapsed_s for record in window)
@@ -50,6 +54,33 @@ def numbers(window: Sequence[StepRecord]) -> dict[str, float]:
         "clips_per_s": sum(record.num_clips for record in window) / elapsed_s,
         "wait_share": sum(record.wait_s for record in window) / elapsed_s,
         "elapsed_s": elapsed_s,
+        **_time_numbers(window),
         **last.result.metrics,
         **last.health,
+    }
+
+
+def _time_numbers(window: Sequence[StepRecord]) -> dict[str, float | str]:
+    """Seconds of a step, on average, and the bottleneck's name.
+
+    `step_*_s` are the trainer's own and sum to the step. `stream_*_s` are what making the step's
+    batch cost, summed over its items, wherever it was done: with several decode actors they may
+    come to more than the step.
+    """
+    times = sum((record.times for record in window), StepTimes())
+    spent = sum((record.batch.spent for record in window), StageTimes())
+    found = verdict(times, spent)
+    if found is None:
+        return {}
+    return {
+        "bottleneck": str(found.bottleneck),
+        "step_wait_s": times.wait_s / times.num_steps,
+        "step_transfer_s": times.transfer_s / times.num_steps,
+        "step_augment_s": times.augment_s / times.num_steps,
+        "step_compute_s": times.compute_s / times.num_steps,
+        "step_other_s": times.other_s / times.num_steps,
+        "stream_storage_s": spent.storage_s / len(window),
+        "stream_demux_s": spent.demux_s / len(window),
+        "stream_decode_s": spent.decode_s / len(window),
+        "stream_convert_s": spent.convert_s / len(window),
     }

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avrep.errors import MediaError
-from avrep.media import media_file
+from avrep.media import bounded_reader
 from avrep.media.decode import decode
 from avrep.media.frame_code import read_frame_number
 from avrep.media.limits import DecodeLimits
@@ -180,7 +180,7 @@ def test_a_file_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
         def read(self, size: int | None = -1) -> bytes:
             return super().read(size) or bytes(32768)
 
-    monkeypatch.setattr(media_file, "_READ_ALLOWANCE_BYTES", 2**24)
+    monkeypatch.setattr(bounded_reader, "_ALLOWANCE_BYTES", 2**24)
     file = io.BytesIO()
     with wave.open(file, "wb") as out:
         out.setparams((1, 2, 8000, 0, "NONE", ""))

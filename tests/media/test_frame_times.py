@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avrep.errors import MediaError
@@ -17,6 +17,7 @@ from .decode_truth import Slow, shown, write_numbered
 STARTS = st.lists(st.integers(-50, 5000), min_size=1, max_size=30, unique=True).map(sorted)
 
 
+@settings(deadline=None)
 @given(STARTS, st.lists(st.integers(-100, 6000), max_size=20))
 def test_the_last_frame_to_start_is_shown(starts: list[int], times: list[int]) -> None:
     pts_s, times_s = np.array(starts) / 30, np.array(times) / 30

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ def test_the_synthetic_corpus(synth_folder: Path, synth_catalog: Catalog) -> Non
     assert item.video.num_frames == 36
     assert item.audio.rate_hz == 16_000
     assert item.length_bytes == (synth_folder / item.shard).stat().st_size
+    assert item.crc32 == zlib.crc32((synth_folder / item.shard).read_bytes())
     assert item.labels["split"] == "test"
     assert set(item.labels) == {
         "split", "shape", "texture", "motion", "speed", "background", "colour"
@@ -120,3 +122,38 @@ def test_processes_that_cannot_start_are_not_blamed_on_files(
     assert done.returncode != 0
     assert "the processes that probe files cannot start" in done.stderr
     assert not (tmp_path / "c.parquet").exists()
+
+
+WITH_SMALL_FILES_ONLY = """
+import resource, sys
+from avrep.cli import main
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    main()
+"""
+
+
+@pytest.mark.faults
+def test_a_catalogue_that_cannot_be_written_is_one_line_and_the_old_one_stays(
+    synth_folder: Path, tmp_path: Path
+) -> None:
+    """The system refuses to let any file grow beyond 1,000 bytes, as it would on a full disk."""
+    (tmp_path / "index.py").write_text(WITH_SMALL_FILES_ONLY)
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / "bad.mp4").write_bytes(b"no media")
+    out = tmp_path / "c.parquet"
+    index_sources([str(synth_folder)], out, num_workers=1)
+    before = {file.name: file.read_bytes() for file in tmp_path.glob("c.*")}
+    assert set(before) == {"c.parquet", "c.rejects.csv"}
+    command = [sys.executable, str(tmp_path / "index.py"), "index", str(tmp_path / "media")]
+    done = subprocess.run(
+        [*command, "-o", str(out), "--workers", "1"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"avrep: cannot write the catalogue {out}: File too large")
+    assert last.endswith(
+        "the earlier catalogue is untouched; make room, or write it elsewhere (-o)"
+    )
+    assert "Traceback" not in done.stderr
+    assert {file.name: file.read_bytes() for file in tmp_path.glob("c.*")} == before

@@ -2,10 +2,7 @@
 
 import io
 import tarfile
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +14,7 @@ from avrep.errors import ConfigError, ShardError
 from avrep.media import shards
 from avrep.media.sources import list_sources
 from avrep.types import MediaItem
+from tests.servers.faulty_http import faulty_server
 
 CONTENT = np.random.default_rng(0).bytes(5000)
 
@@ -25,35 +23,10 @@ def item_of(shard: str, offset: int = 0, length: int = len(CONTENT)) -> MediaIte
     return MediaItem(key="k", shard=shard, offset_bytes=offset, length_bytes=length, duration_s=1.0)
 
 
-class _RangeHandler(SimpleHTTPRequestHandler):
-    """The standard library's server knows no ranges; this adds them."""
-
-    def do_GET(self) -> None:
-        content = (Path(self.directory) / self.path.lstrip("/")).read_bytes()
-        asked = self.headers.get("Range", "bytes=0-")
-        first, _, last = asked.removeprefix("bytes=").partition("-")
-        part = content[int(first) : int(last) + 1 if last else None]
-        self.send_response(206)
-        self.send_header("Content-Length", str(len(part)))
-        self.send_header("Accept-Ranges", "bytes")
-        end = int(first) + len(part) - 1
-        self.send_header("Content-Range", f"bytes {first}-{end}/{len(content)}")
-        self.end_headers()
-        self.wfile.write(part)
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Tests are quiet."""
-
-
 @pytest.fixture
 def http_url(tmp_path: Path) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_RangeHandler, directory=str(tmp_path)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with faulty_server(tmp_path) as server:
+        yield server.url
 
 
 def test_a_file_and_a_part_of_it(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from avrep.pipeline.collate import collate
-from avrep.types import Clip
+from avrep.pipeline.collate import Joiner, collate
+from avrep.types import Address, Batch, Clip, Failure, StageTimes
 
 
 def make_clip(height: int, width: int, value: int, *, audio: bool = False, rate: int = 0) -> Clip:
@@ -42,3 +42,59 @@ def test_clips_of_unlike_kind_are_refused() -> None:
         collate([make_clip(2, 2, 1), make_clip(2, 2, 1, audio=True)])
     with pytest.raises(ValueError, match="several rates"):
         collate([make_clip(2, 2, 1, rate=8000), make_clip(2, 2, 1, rate=16000)])
+
+
+def make_part(sizes: list[tuple[int, int]], first: int) -> Batch:
+    clips = [make_clip(h, w, first + i, audio=True) for i, (h, w) in enumerate(sizes)]
+    return Batch(
+        step=5,
+        addresses=tuple(Address(0, first + i) for i in range(len(sizes))),
+        keys=tuple(str(first + i) for i in range(len(sizes))),
+        views=(collate(clips),) if clips else (),
+        labels=({},) * len(sizes),
+        failures=(Failure(address=Address(0, first), key="x", stage="open", reason="bad"),),
+        num_bad_packets=2,
+        spent=StageTimes(decode_s=0.5),
+    )
+
+
+def test_parts_become_the_batch_that_was_cut() -> None:
+    """Padding grows to the largest frame of all parts; every pixel is where it would have been."""
+    sizes = [(4, 6), (5, 3), (2, 9), (3, 3)]
+    whole = make_part(sizes, 10)
+    joiner = Joiner(6)
+    for part in (make_part(sizes[:1], 10), make_part([], 0), make_part(sizes[1:], 11)):
+        joiner.add(part)
+    joined = joiner.batch()
+    assert joined.addresses == whole.addresses
+    assert joined.keys == whole.keys
+    for name in ("video", "size_px", "pts_s", "audio", "audio_start_s"):
+        ours, theirs = getattr(joined.views[0], name), getattr(whole.views[0], name)
+        np.testing.assert_array_equal(ours, theirs)
+    assert joined.num_bad_packets == 6
+    assert joined.spent == StageTimes(decode_s=1.5)
+    assert [failure.address.item for failure in joined.failures] == [10, 0, 11]
+
+
+def test_a_joined_part_can_be_let_go() -> None:
+    part = make_part([(4, 6)], 7)
+    joiner = Joiner(1)
+    joiner.add(part)
+    for array in (part.views[0].video, part.views[0].audio, part.views[0].pts_s):
+        assert array is not None
+        array[:] = 0
+    view = joiner.batch().views[0]
+    for array in (view.video, view.audio, view.pts_s):
+        assert array is not None
+        assert array.all()
+
+
+def test_parts_of_unlike_kind_are_refused() -> None:
+    part = make_part([(4, 4)], 0)
+    silent = Batch(
+        step=5, addresses=(Address(0, 9),), keys=("9",), views=(collate([make_clip(4, 4, 1)]),)
+    )
+    joiner = Joiner(2)
+    joiner.add(part)
+    with pytest.raises(ValueError, match="others are View"):
+        joiner.add(silent)

@@ -1,4 +1,4 @@
-"""The plan: a permutation each epoch, the same for any number of ranks, reached in constant time."""
+"""The plan: each item once an epoch, the same steps for any number of ranks."""
 
 import numpy as np
 import pytest
@@ -6,43 +6,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avrep.errors import ConfigError
-from avrep.pipeline.plan import Plan, Sweep, addresses, permute, substitute
+from avrep.pipeline.plan import (
+    Plan,
+    Sweep,
+    addresses,
+    block_rows,
+    is_substitute,
+    substitute,
+    visits,
+)
+from avrep.pipeline.shuffle import ShuffleConfig
 from avrep.types import Address
 
 
-def make_plan(num_rows: int, batch: int, seed: int = 0) -> Plan:
-    return Plan(seed=seed, rows=np.arange(num_rows) * 3 + 1, global_batch=batch)
-
-
-@given(size=st.integers(1, 700), seed=st.integers(0, 2**63), epoch=st.integers(0, 10**6))
-@settings(max_examples=60, deadline=None)
-def test_every_epoch_is_a_permutation(size: int, seed: int, epoch: int) -> None:
-    order = permute(np.arange(size), size, seed, epoch)
-    assert sorted(order) == list(range(size))
-
-
-@given(size=st.integers(2, 10**12), position=st.integers(0, 10**12), seed=st.integers(0, 9))
-@settings(deadline=None)
-def test_one_position_alone_equals_it_among_others(size: int, position: int, seed: int) -> None:
-    position %= size
-    neighbours = np.array([position, 0, size - 1])
-    assert permute(neighbours, size, seed, 4)[0] == permute(neighbours[:1], size, seed, 4)[0]
-    assert 0 <= permute(neighbours[:1], size, seed, 4)[0] < size
-
-
-def test_epochs_and_seeds_order_differently() -> None:
-    orders = [
-        tuple(permute(np.arange(100), 100, seed, epoch)) for seed in (0, 1) for epoch in (0, 1)
-    ]
-    assert len(set(orders)) == 4
-
-
-def test_first_place_is_spread_evenly_over_items() -> None:
-    """Chi-square of which of 20 items comes first, over 4,000 epochs: 19 degrees of freedom."""
-    firsts = [int(permute(np.zeros(1, np.int64), 20, 7, epoch)[0]) for epoch in range(4000)]
-    counts = np.bincount(firsts, minlength=20)
-    chi_square = float(((counts - 200) ** 2 / 200).sum())
-    assert chi_square < 43.8  # the 0.1 % point
+def make_plan(num_rows: int, batch: int, seed: int = 0, draws: int = 1) -> Plan:
+    return Plan(
+        seed=seed,
+        rows=np.arange(num_rows) * 3 + 1,
+        global_batch=batch,
+        draws_per_visit=draws,
+        shuffle=ShuffleConfig(block_items=4, window_blocks=3),
+    )
 
 
 @given(num_rows=st.integers(4, 60), batch=st.sampled_from([1, 2, 4]), steps=st.integers(1, 40))
@@ -75,7 +59,7 @@ def test_ranks_that_do_not_divide_the_batch_are_refused() -> None:
 
 @pytest.mark.parametrize("batch", [0, 21])
 def test_a_batch_larger_than_the_corpus_is_refused(batch: int) -> None:
-    with pytest.raises(ConfigError, match="between 1 and the number of usable items, 20"):
+    with pytest.raises(ConfigError, match="between 1 and 20, the number of usable items"):
         make_plan(20, batch)
 
 
@@ -92,3 +76,45 @@ def test_a_sweep_visits_every_row_once_in_order() -> None:
     sweep = Sweep(seed=0, rows=np.array([5, 2, 9, 4, 7]), batch_size=2)
     visited = [a.item for step in range(sweep.num_steps) for a in addresses(sweep, step)]
     assert visited == [5, 2, 9, 4, 7]
+
+
+@given(num_rows=st.integers(4, 60), draws=st.integers(1, 4), epoch=st.integers(0, 3))
+@settings(max_examples=50, deadline=None)
+def test_a_visit_makes_all_draws_of_its_item(num_rows: int, draws: int, epoch: int) -> None:
+    plan = make_plan(num_rows, batch=2 * draws, draws=draws)
+    first = epoch * plan.steps_per_epoch
+    made = [a for s in range(first, first + plan.steps_per_epoch) for a in addresses(plan, s)]
+    assert len(made) == len(set(made)) == num_rows // 2 * 2 * draws
+    for i in range(0, len(made), draws):
+        assert {a.item for a in made[i : i + draws]} == {made[i].item}
+        assert [a.draw for a in made[i : i + draws]] == list(range(draws))
+
+
+def test_draws_must_fill_batches_and_ranks() -> None:
+    with pytest.raises(ConfigError, match=r"8 is not a multiple of data\.draws_per_visit=3"):
+        make_plan(20, 8, draws=3)
+    with pytest.raises(ConfigError, match=r"a multiple of 4 times data\.draws_per_visit"):
+        addresses(make_plan(20, 12, draws=2), 0, 0, 4)
+
+
+def test_visits_of_a_step_stand_in_the_order_of_their_blocks() -> None:
+    plan = make_plan(200, 24)
+    for step in range(2 * plan.steps_per_epoch):
+        planned = visits(plan, step)
+        blocks = [visit.block for visit in planned if visit.block is not None]
+        assert blocks == sorted(blocks)
+        assert len(blocks) == 24
+        for visit in planned:
+            assert visit.block is not None
+            assert visit.address.item in block_rows(plan, visit.address.epoch, visit.block)
+
+
+def test_substitutes_of_unlike_attempts_and_draws_never_share_an_address() -> None:
+    plan, planned = make_plan(50, 6, draws=3), Address(2, 31)
+    assert substitute(plan, planned, 0) == planned
+    firsts = [substitute(plan, planned, attempt) for attempt in range(16)]
+    numbers = [a.draw + d for a in firsts for d in range(3)]
+    assert len(set(numbers)) == 48
+    others = {substitute(plan, Address(2, 34), attempt) for attempt in range(16)}
+    assert not others & set(firsts)
+    assert [is_substitute(address) for address in firsts] == [False] + [True] * 15

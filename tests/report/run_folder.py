@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 
-def metric_line(step: int, total_steps: int, rng: np.random.Generator) -> dict[str, float]:
+def metric_line(step: int, total_steps: int, rng: np.random.Generator) -> dict[str, float | str]:
     through = step / total_steps
     line = {
         "step": step,
@@ -18,6 +18,7 @@ def metric_line(step: int, total_steps: int, rng: np.random.Generator) -> dict[s
         "clips_per_s": 182.0 + 14.0 * float(rng.normal()),
         "wait_share": float(np.clip(0.06 + 0.05 * rng.normal(), 0, 1)),
         "elapsed_s": 1.5,
+        **time_of_step(wait_s=0.2 - 0.19 * through, compute_s=0.06, decode_s=0.6),
         "feature_std": 0.7 + 0.2 * through,
     }
     if step % 10 == 0:
@@ -27,6 +28,24 @@ def metric_line(step: int, total_steps: int, rng: np.random.Generator) -> dict[s
             "top1": 0.05 + 0.9 * through + 0.02 * float(rng.normal()),
         }
     return line
+
+
+def time_of_step(
+    *, wait_s: float, compute_s: float, decode_s: float, storage_s: float = 0.1
+) -> dict[str, float | str]:
+    """What a line says of time; the parts named are the ones that change."""
+    return {
+        "bottleneck": "decode",
+        "step_wait_s": wait_s,
+        "step_transfer_s": 0.004,
+        "step_augment_s": 0.012,
+        "step_compute_s": compute_s,
+        "step_other_s": 0.006,
+        "stream_storage_s": storage_s,
+        "stream_demux_s": 0.02,
+        "stream_decode_s": decode_s,
+        "stream_convert_s": 0.08,
+    }
 
 
 def score(encoder: str, value: float, half: float, **more: object) -> dict[str, object]:

@@ -1,0 +1,107 @@
+"""What a run keeps count of: what the stream delivered, what it could not, and where that is written.
+
+RUN/
+    quarantine/     items that could not be used, and why; see avrep.pipeline.quarantine
+    ledger/         which item reached the trainer in which step; see avrep.pipeline.ledger
+    health.json     what the corpus and the stream looked like, over the run's whole life
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from avrep.config import RunConfig
+from avrep.media.index import read_rejects
+from avrep.pipeline.budget import check_failure_budget
+from avrep.pipeline.example import StreamSource
+from avrep.pipeline.ledger import LedgerWriter
+from avrep.pipeline.quarantine import QuarantineWriter
+from avrep.types import Batch
+
+_COUNTS: tuple[str, ...] = ("num_clips", "num_read_items", "num_failed_items", "num_bad_packets")
+_MAX_REJECTS_TOLD = 50
+
+
+class Account:
+    """Keeps count of one rank's stream, and writes it down; at a checkpoint, with the checkpoint.
+
+    Args:
+        config: the run's.
+        run_dir: its folder.
+        source: what its stream is made from.
+        first_step: where it starts or resumes.
+        rank: this trainer's.
+    """
+
+    def __init__(
+        self, config: RunConfig, run_dir: Path, source: StreamSource, first_step: int, rank: int
+    ) -> None:
+        self._config = config
+        self._path = run_dir / "health.json"
+        self._source = source
+        self._rank = rank
+        self._quarantine = QuarantineWriter(run_dir, rank)
+        self._ledger = LedgerWriter(run_dir, rank, first_step) if config.data.ledger else None
+        self._counts = _counts_until(self._path, first_step)
+
+    def add(self, batch: Batch) -> None:
+        """Count a batch that reached the trainer.
+
+        Raises:
+            FailureBudgetExceeded: too large a share of the items failed.
+        """
+        num_used, num_failed = len(batch.addresses), len(batch.failures)
+        self._counts["num_clips"] += num_used * len(batch.views)
+        self._counts["num_read_items"] += num_used + num_failed
+        self._counts["num_failed_items"] += num_failed
+        self._counts["num_bad_packets"] += batch.num_bad_packets
+        if self._ledger:
+            self._ledger.add(batch, place=self._rank * num_used)
+        if batch.failures:
+            self._quarantine.add(batch.step, batch.failures)
+            check_failure_budget(
+                self._counts["num_failed_items"],
+                self._counts["num_read_items"],
+                self._config.data.max_failure_share,
+                batch.failures[-1],
+            )
+
+    def write(self, step: int) -> None:
+        """Bring the ledger and the counts up to a checkpoint that is about to be written."""
+        if self._ledger:
+            self._ledger.flush()
+        if self._rank:
+            return
+        catalog = self._source.catalog
+        rejects = read_rejects(catalog.path.with_name(f"{catalog.path.stem}.rejects.csv"))
+        write_json(
+            self._path,
+            {
+                "step": step,
+                "num_items": len(self._source.plan.rows),
+                "num_rejects": len(rejects),
+                "rejects": [
+                    {"key": reject.key, "stage": reject.stage, "reason": reject.reason}
+                    for reject in rejects[:_MAX_REJECTS_TOLD]
+                ],
+                **self._counts,
+                "num_decode_actors": self._config.data.num_decode_actors,
+            },
+        )
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _counts_until(path: Path, step: int) -> dict[str, int]:
+    """The counts of an earlier start that ended at this very step, or zeros."""
+    nothing = dict.fromkeys(_COUNTS, 0)
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return nothing
+    if step == 0 or not isinstance(earlier, dict) or earlier.get("step") != step:
+        return nothing
+    return {name: int(earlier.get(name, 0)) for name in _COUNTS}

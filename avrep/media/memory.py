@@ -1,0 +1,33 @@
+"""A bound on what one process may allocate: untrusted media must not take the machine's memory."""
+
+import sys
+from pathlib import Path
+
+_STATUS = Path("/proc/self/status")
+
+
+def limit_memory(max_bytes: int) -> None:
+    """From now on, let this process allocate at most `max_bytes` beyond what it holds.
+
+    The soft limit on the data segment (RLIMIT_DATA, which counts all private writable memory
+    since Linux 4.7) is set to its present size plus `max_bytes`, or to the hard limit where that
+    is lower. An allocation over it fails; `decode_views` makes a `MediaError` of that. Threads cost
+    the size of their stacks, so start them before.
+
+    Linux only: elsewhere it does nothing, and only `DecodeLimits.max_pixels` and
+    `max_output_bytes` bound what a file may cost.
+    """
+    if sys.platform != "linux":
+        return
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    soft = _held_bytes() + max_bytes
+    if hard != resource.RLIM_INFINITY:
+        soft = min(soft, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _held_bytes() -> int:
+    fields = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
+    return int(fields["VmData"].split()[0]) * 1024

@@ -1,0 +1,71 @@
+"""Moving a batch and augmenting it are two steps that give what one gave."""
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+
+from avrep.augment.video_config import cvrl_view
+from avrep.augment.view import augment_view
+from avrep.training.inputs import augment_batch, move_batch, to_inputs
+from avrep.types import Address, Batch, View
+
+CPU = torch.device("cpu")
+AUGMENTS = tuple(cvrl_view(number, crop_px=24) for number in (1, 1, 2))
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    rng = np.random.default_rng(0)
+
+    def view(num_frames: int) -> View:
+        return View(
+            video=rng.integers(0, 256, (3, num_frames, 40, 48, 3), dtype=np.uint8),
+            size_px=np.array([[40, 48], [36, 48], [40, 30]], np.int32),
+            pts_s=rng.random((3, num_frames)),
+            audio=rng.normal(size=(3, 50)).astype(np.float32),
+            audio_start_s=rng.random(3),
+            rate_hz=100,
+        )
+
+    sound_only = View(
+        video=None,
+        size_px=np.zeros((3, 2), np.int32),
+        pts_s=np.zeros((3, 0)),
+        audio=rng.normal(size=(3, 80)).astype(np.float32),
+        audio_start_s=rng.random(3),
+        rate_hz=100,
+    )
+    return Batch(
+        step=7,
+        addresses=(Address(0, 5), Address(0, 2), Address(1, 9)),
+        keys=("a", "b", "c"),
+        views=(view(4), sound_only, view(6)),
+    )
+
+
+def test_each_view_is_augmented_by_address_and_lane_as_alone(batch: Batch) -> None:
+    inputs = to_inputs(batch, AUGMENTS, seed=11, device=CPU)
+    assert inputs.step == 7
+    for lane, (host, view) in enumerate(zip(batch.views, inputs.views, strict=True)):
+        if host.video is None:
+            assert view.video is None
+            continue
+        alone = augment_view(host, AUGMENTS[lane], batch.addresses, seed=11, lane=lane, device=CPU)
+        assert view.video is not None
+        assert torch.equal(view.video, alone)
+
+
+def test_what_is_moved_is_the_batchs_own_numbers(batch: Batch) -> None:
+    moved = move_batch(batch, CPU)
+    assert len(moved) == 3
+    for host, view in zip(batch.views, moved, strict=True):
+        for field in fields(view):
+            theirs, ours = getattr(host, field.name), getattr(view, field.name)
+            if isinstance(theirs, np.ndarray):
+                assert np.array_equal(ours.numpy(), theirs)
+            else:
+                assert ours == theirs
+    sound = augment_batch(batch, moved, AUGMENTS, seed=11).views[1]
+    assert sound is moved[1]
