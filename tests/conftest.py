@@ -2,9 +2,13 @@
 
 import os
 from collections.abc import Callable, Generator, Iterator
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
 
 from avrep.config import RunConfig, parse_config
 from avrep.media.catalog import Catalog
@@ -27,6 +31,26 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         report.outcome = "failed"
         report.longrepr = f"nothing may be skipped here, but: {report.longrepr}"
     return report
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """After `-m faults`: which fault was planted, how often, and what came of it."""
+    if config.getoption("markexpr") != "faults":
+        return
+    table = Table("fault", "planted", "result", box=SIMPLE_HEAD, width=100, pad_edge=False)
+    table.columns[0].ratio, table.columns[2].ratio, table.columns[1].justify = 2, 3, "right"
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            facts = dict(report.user_properties)
+            if report.when == "call" and (facts or outcome == "failed"):
+                result = facts.get("result", "as promised") if outcome == "passed" else "FAILED"
+                fault = str(facts.get("fault", report.nodeid))
+                table.add_row(fault, str(facts.get("planted", "")), str(result))
+    with StringIO() as text:
+        Console(file=text, width=100).print(table)
+        terminalreporter.write("\n" + text.getvalue())
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import ray
@@ -113,7 +114,6 @@ class _Conductor:
         self._max_bytes = max(1, prefetch_bytes // self._max_parts)
         self._num_draws = source.plan.draws_per_visit if isinstance(source.plan, Plan) else 1
         self._visit_bytes = expected_bytes(source)
-        self._num_cut = 0
         self._in_flight: deque[_Asked] = deque()
         self._isolation = Isolation(source, pool, self._known_bad, self._max_bytes)
 
@@ -148,17 +148,23 @@ class _Conductor:
         for step in steps:
             planned = visits(self._source.plan, step, rank, world_size)
             orders = place_orders(self._source.plan, planned, step, self._known_bad)
-            cuts = np.linspace(0, len(orders), self._num_parts(len(orders)) + 1).astype(int)
-            for first, last in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
-                preferred, self._num_cut = self._num_cut, self._num_cut + 1
+            num_parts = self._num_parts(len(orders))
+            cuts = np.linspace(0, len(orders), num_parts + 1).astype(int).tolist()
+            for number, (first, last) in enumerate(pairwise(cuts)):
                 piece = _Piece(
                     step=step,
                     orders=orders[first:last],
-                    preferred=preferred,
+                    preferred=self._preferred(step, number, num_parts),
                     is_last=last == len(orders),
                     num_rows=len(orders) * self._num_draws,
                 )
                 yield self._ask(piece)
+
+    def _preferred(self, step: int, number: int, num_parts: int) -> int:
+        """Each actor has the same share of every step, or its turn where there are fewer parts."""
+        if num_parts < len(self._pool):
+            return step * num_parts + number
+        return number * len(self._pool) // num_parts
 
     def _num_parts(self, num_visits: int) -> int:
         for_bytes = -(-num_visits * self._visit_bytes // self._max_bytes)

@@ -23,7 +23,7 @@ _BLOCKS, _WINDOW, _ROTATION = 0, 1, 2
 class ShuffleConfig(FrozenConfig):
     """How well items are mixed against how long reads are."""
 
-    block_items: int = Field(default=16, ge=1, le=2**16)
+    block_items: int = Field(default=4, ge=1, le=2**16)
     """Neighbours in the catalogue that are read together. 1 mixes as well as can be, and reads each
     item by itself."""
     window_blocks: int = Field(default=256, ge=1, le=2**20)

@@ -1,0 +1,88 @@
+"""A window takes whole passes, a child's failure becomes a message, and CPU time counts children."""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from multiprocessing.synchronize import Event
+
+import pytest
+
+from benchmarks.measure import cpu_of_tree_s, in_child, measure_window
+
+
+def burn(cpu_s: float) -> None:
+    while time.process_time() < cpu_s:
+        pass
+
+
+def burnt_in_children() -> tuple[float, float]:
+    """CPU seconds of the tree while one child is alive, and when it has ended."""
+    before_s = cpu_of_tree_s()
+    context = multiprocessing.get_context("fork")
+    has_burnt = context.Event()
+    child = context.Process(target=burn_then_sleep, args=(has_burnt,))
+    child.start()
+    has_burnt.wait(60)
+    alive_s = cpu_of_tree_s() - before_s
+    child.terminate()
+    child.join()
+    return alive_s, cpu_of_tree_s() - before_s
+
+
+def burn_then_sleep(has_burnt: Event) -> None:
+    burn(0.5)
+    has_burnt.set()
+    time.sleep(100)
+
+
+def test_cpu_time_counts_children_alive_and_ended() -> None:
+    alive_s, ended_s = in_child(burnt_in_children)
+    assert 0.4 <= alive_s <= ended_s
+
+
+def test_sleeping_costs_no_cpu_time() -> None:
+    began_s = cpu_of_tree_s()
+    time.sleep(0.2)
+    assert cpu_of_tree_s() - began_s < 0.15
+
+
+def test_a_window_takes_whole_passes_after_the_first_batches() -> None:
+    taken: list[int] = []
+
+    @contextmanager
+    def stream() -> Iterator[Iterator[int]]:
+        yield (taken.append(number) or number for number in count())
+        taken.append(-1)
+
+    sample = measure_window(stream, batches_per_pass=3, clips_per_batch=8, min_s=0.0)
+    assert sample.num_clips == 3 * 8
+    # Four to warm up, one pass, and the stream was closed.
+    assert taken == [*range(4 + 3), -1]
+
+
+def test_a_window_goes_on_until_its_time_is_over() -> None:
+    @contextmanager
+    def stream() -> Iterator[Iterator[None]]:
+        yield (time.sleep(0.01) for _ in count())
+
+    sample = measure_window(stream, batches_per_pass=2, clips_per_batch=1, min_s=0.05)
+    assert sample.wall_s >= 0.05
+    assert sample.num_clips % 2 == 0
+    assert sample.clips_per_s == sample.num_clips / sample.wall_s
+
+
+def test_a_child_gives_back_what_its_work_gives() -> None:
+    assert in_child(sum, [1, 2, 3]) == 6
+    assert in_child(os.getpid) != os.getpid()
+
+
+def test_a_child_that_raises_ends_or_hangs_is_told_of() -> None:
+    with pytest.raises(RuntimeError, match="ValueError: invalid literal"):
+        in_child(int, "x")
+    with pytest.raises(RuntimeError, match="ended with status 3"):
+        in_child(os._exit, 3)
+    with pytest.raises(RuntimeError, match="longer than 0 s"):
+        in_child(time.sleep, 100, limit_s=0.1)

@@ -1,0 +1,1 @@
+"""What `make prove` runs: faults planted for real, and what they cost."""
