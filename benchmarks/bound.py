@@ -61,8 +61,9 @@ def decode_to_last(job: Job, wanted_s: Sequence[float]) -> int:
         stream.thread_type = "NONE"
         base_s = float(stream.time_base or 1)
         # Times are the middles of frames: the last wanted one is the last that begins before.
-        container.seek(int(min(wanted_s) / base_s), stream=stream)
-        last_s = max(wanted_s) - 0.5 / job.video.fps
+        ahead_s = (stream.start_time or 0) * base_s - job.video.start_s
+        container.seek(int((min(wanted_s) + ahead_s) / base_s), stream=stream)
+        last_s = max(wanted_s) + ahead_s - 0.5 / job.video.fps
         for frame in container.decode(stream):
             num_frames += 1
             if (frame.pts or 0) * base_s >= last_s - 1e-3:

@@ -7,7 +7,6 @@ pixels, since some peers deliver in an order of their own.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +29,8 @@ class Agreement:
     psnr_db: float
     """Median over frames. Other resizing filters alone bring it down to 30 or so."""
     right_frames: float
-    """Share of the frames that resemble the wanted one no less than the one before or after."""
+    """Share of the frames that resemble the wanted one as much as the one before or after, or more.
+    What was coded anew is a little unlike all three: a difference in error of a twentieth is none."""
 
 
 def check(contender: Contender, workload: Workload) -> Agreement:
@@ -44,7 +44,7 @@ def check(contender: Contender, workload: Workload) -> Agreement:
         raise RuntimeError("no packed corpus")
     references = [_reference(job) for job in _on_sources(own, workload)]
     with contender.open(own, 1) as stream:
-        batches = list(islice(stream, workload.batches_per_pass))
+        batches = list(stream)
     num_clips = sum(len(view) for batch in batches for view in batch)
     if num_clips != workload.batches_per_pass * workload.clips_per_batch:
         raise RuntimeError(f"it gave {num_clips} clips")
@@ -113,5 +113,5 @@ def _agreement(errors: npt.NDArray[np.float64]) -> Agreement:
     return Agreement(
         num_clips=len(errors),
         psnr_db=float(np.median([psnr_db(error) for error in flat[:, 1]])),
-        right_frames=float((flat[:, 1] <= flat.min(axis=1)).mean()),
+        right_frames=float((flat[:, 1] <= 1.05 * flat.min(axis=1)).mean()),
     )

@@ -1,5 +1,6 @@
 """avrep's stream: on two Ray decode actors, and the same generator in two plain processes."""
 
+import contextlib
 import mmap
 import multiprocessing
 import pickle
@@ -73,7 +74,8 @@ def _in_turn(
         slot, header, sizes = pipes[number].recv()
         memory = memoryview(slots[number][slot])
         yield pickle.loads(header, buffers=_cut(memory, sizes))
-        pipes[number].send(slot)
+        with contextlib.suppress(BrokenPipeError):  # After its last step, a process is gone.
+            pipes[number].send(slot)
 
 
 def _work(pipe: Connection, slots: list[mmap.mmap], source: StreamSource, steps: range) -> None:

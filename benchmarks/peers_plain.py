@@ -66,6 +66,8 @@ def read_with_pyav(job: Job) -> tuple[Tensor, ...]:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
         base_s = float(stream.time_base or 1)
+        # Its own clock starts with the container, which may be before or after zero.
+        wanted_s = wanted_s - job.video.start_s + (stream.start_time or 0) * base_s
         container.seek(int(wanted_s[order[0]] / base_s), stream=stream)
         place, shown = 0, None
         for frame in container.decode(stream):
@@ -84,7 +86,7 @@ def read_with_pyav(job: Job) -> tuple[Tensor, ...]:
 
 
 def read_with_torchcodec(job: Job) -> tuple[Tensor, ...]:
-    """By torchcodec, asked by time: its decoder resizes, one thread, no scan of the file beforehand."""
+    """By torchcodec, asked by time; it resizes, and reads the packets once to know the times."""
     from torchcodec.decoders import VideoDecoder
     from torchcodec.transforms import Resize
 
@@ -93,10 +95,10 @@ def read_with_torchcodec(job: Job) -> tuple[Tensor, ...]:
         job.path,
         dimension_order="NHWC",
         num_ffmpeg_threads=1,
-        seek_mode="approximate",
         transforms=[Resize((height_px, width_px))],
     )
-    wanted_s = np.concatenate([view.frames_s for view in job.views])
+    wanted_s = np.concatenate([view.frames_s for view in job.views]) - job.video.start_s
+    wanted_s += decoder.metadata.begin_stream_seconds or 0.0
     order = np.argsort(wanted_s, kind="stable")
     frames = decoder.get_frames_played_at(wanted_s[order].tolist()).data
     return _views(frames, order, len(job.views))

@@ -55,7 +55,8 @@ def ray_stream(
         rank: this trainer's rank.
         world_size: number of trainers that share each step.
         num_actors: decode actors of this trainer.
-        prefetch_bytes: hard budget of the clips made or being made ahead of the trainer.
+        prefetch_bytes: hard budget of the clips made or being made ahead of the trainer. Ray takes
+            up to a second to free what was handed on and let go.
         read_ahead_bytes: budget, for each actor, of the bytes that it fetches ahead.
 
     Raises (the iterator):

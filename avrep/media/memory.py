@@ -1,5 +1,7 @@
-"""A bound on what one process may allocate: untrusted media must not take the machine's memory."""
+"""What one process may allocate, and giving back what it no longer uses."""
 
+import ctypes
+import gc
 import sys
 from pathlib import Path
 
@@ -8,6 +10,8 @@ _STATUS = Path("/proc/self/status")
 
 def limit_memory(max_bytes: int) -> None:
     """From now on, let this process allocate at most `max_bytes` beyond what it holds.
+
+    Media is untrusted: it must not take the machine's memory.
 
     The soft limit on the data segment (RLIMIT_DATA, which counts all private writable memory
     since Linux 4.7) is set to its present size plus `max_bytes`, or to the hard limit where that
@@ -26,6 +30,18 @@ def limit_memory(max_bytes: int) -> None:
     if hard != resource.RLIM_INFINITY:
         soft = min(soft, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def give_back_memory() -> None:
+    """Collect what is unreachable and return free memory to the system.
+
+    The second needs the GNU C library; elsewhere it is left to the allocator.
+    """
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 def _held_bytes() -> int:
