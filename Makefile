@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help install demo test test-slow prove bench check format lock clean
+.PHONY: help install demo test test-slow prove bench bench-quick check format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -37,6 +37,9 @@ prove: $(STAMP)  ## plant faults in the stream, and print what each of them cost
 
 bench: $(STAMP)  ## measure speed beside other loaders (about 15 minutes); writes benchmarks/results
 	$(BIN)/python -m benchmarks
+
+bench-quick: $(STAMP)  ## the same roughly, in a few minutes; writes runs/bench/quick
+	$(BIN)/python -m benchmarks --quick
 
 check: $(STAMP)  ## format, lint, types, import contracts, spelling
 	$(BIN)/ruff format --check .
