@@ -59,9 +59,11 @@ def _made(result: SuiteResult) -> str:
     versions = made["versions"]
     named = ("av", "decord", "torchcodec", "pytorchvideo", "ray", "torch")
     listed = ", ".join(f"{name} {versions[name]}" for name in named if name in versions)
+    kept = {name: value for name, value in result.settings.items() if name != "files"}
+    settings = ", ".join(f"{name} {value}" for name, value in kept.items())
     return (
         f"{made['date']}, commit {made['commit']}, {made['processor']}, {made['num_cores']} cores, "
-        f"{made['memory_gib']} GiB, load before {made['load_before']}; {listed}."
+        f"{made['memory_gib']} GiB, load before {made['load_before']}; {listed}. Settings: {settings}."
     )
 
 

@@ -33,6 +33,8 @@ def ray_session(num_decode_actors: int, prefetch_bytes: int = PREFETCH_BYTES) ->
         ray.init(log_to_driver=False)
     else:
         ray.init(
+            # Never some other Ray that happens to run on this machine.
+            address="local",
             num_cpus=max(os.cpu_count() or 1, num_decode_actors + 1),
             include_dashboard=False,
             object_store_memory=2 * prefetch_bytes + _STORE_MARGIN_BYTES,
