@@ -36,7 +36,7 @@ from avrep.media.synth import write_corpus
 from avrep.media.synth_scene import SynthConfig
 from avrep.types import ClipTimes, Geometry
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 # Some twenty items in five shards.
 CONFIG = PackConfig(shard_bytes=2**17, short_side_px=None, audio_hz=16000)

@@ -29,7 +29,12 @@ from avrep.types import Address, Batch, Failure
 from .bad_corpus import DAMAGES, HANGS, Damage, write_bad_corpus
 from .runs import digest, make_source, plain_digests
 
-pytestmark = [pytest.mark.faults, pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.usefixtures("ray_cluster"),
+]
 
 Record = Callable[[str, object], None]
 

@@ -19,7 +19,12 @@ from avrep.media.limits import DecodeLimits
 from .runs import digest, make_source, plain_digests
 from .victims import decoders, is_alive, striking, wait_until, wait_until_gone
 
-pytestmark = [pytest.mark.faults, pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.usefixtures("ray_cluster"),
+]
 
 Record = Callable[[str, object], None]
 
@@ -65,7 +70,8 @@ def test_all_actors_killed_at_once(synth_catalog: Catalog, record_property: Reco
                 for pid in decoders():
                     os.kill(pid, signal.SIGKILL)
                     num_killed += 1
-    assert num_killed >= 4
+    # Those of the first time may still be on their way back at the second.
+    assert num_killed >= 2
     assert received == plain_digests(source, steps)
     record_property("fault", "SIGKILL of all decode actors at once")
     record_property("planted", num_killed)

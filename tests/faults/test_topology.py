@@ -14,7 +14,12 @@ from avrep.types import Address
 
 from .runs import digest, make_source, plain_digests, row_digests
 
-pytestmark = [pytest.mark.faults, pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.usefixtures("ray_cluster"),
+]
 
 Record = Callable[[str, object], None]
 
