@@ -29,8 +29,8 @@ demo: $(STAMP)  ## write a small corpus, index, pretrain, evaluate, report (abou
 test: $(STAMP)  ## the fast tests (about 3 minutes)
 	$(BIN)/pytest -q -m "not slow and not gpu and not bench"
 
-test-slow: $(STAMP)  ## the slow tests
-	$(BIN)/pytest -q -m "slow and not gpu and not bench"
+test-slow: $(STAMP)  ## the slow tests, but for those of `make prove`
+	$(BIN)/pytest -q -m "slow and not gpu and not bench and not faults"
 
 prove: $(STAMP)  ## plant faults in the stream, and print what each of them cost
 	$(BIN)/pytest -q -m faults
