@@ -4,7 +4,6 @@ An actor holds no state but where the corpus is and what it fetched ahead. Its m
 torch, so a replacement is there in a fraction of a second.
 """
 
-import gc
 import logging
 import signal
 import socket
@@ -18,7 +17,7 @@ import ray
 from ray.exceptions import RayError
 
 from avrep.errors import AvrepError
-from avrep.media.memory import give_back_memory, limit_memory
+from avrep.media.memory import limit_memory
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.quarantine import KnownBad
 from avrep.pipeline.reader import Order, Part, Reader
@@ -27,10 +26,6 @@ from avrep.types import Failure
 # Starts that may fail in a row, of each actor, before no file but the machine is to blame.
 _MAX_FAILED_STARTS = 3
 _SAY_WAITING_EVERY_S = 30.0
-# Left to themselves, Python's collector and the allocator let a process that decodes grow by some
-# 5 kB with each clip (measured over 8,000); tidied this often it stays as it was, for 2 % of the
-# time that the smallest clips take.
-_TIDY_AFTER_VISITS = 64
 
 _log = logging.getLogger(__name__)
 
@@ -45,20 +40,12 @@ class DecodeWorker:
             read_ahead_bytes=read_ahead_bytes,
             watch=partial(ended_after, source.limits.deadline_s),
         )
-        self._num_visits = 0
-        # What is there at the start stays: collections need not look at it again.
-        gc.collect()
-        gc.freeze()
 
     def node(self) -> str:
         """The host that it runs on."""
         return socket.gethostname()
 
     def read(self, step: int, orders: Sequence[Order], max_bytes: int) -> Part:
-        self._num_visits += len(orders)
-        if self._num_visits >= _TIDY_AFTER_VISITS:
-            self._num_visits = 0
-            give_back_memory()
         return self._reader.read(step, orders, max_bytes)
 
     def read_alone(self, step: int, order: Order, max_bytes: int) -> Part | Failure:

@@ -1,10 +1,11 @@
 """An opened container: its chosen streams, their common clock, and the bounds on reading it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from fractions import Fraction
 from time import perf_counter
 from types import TracebackType
-from typing import BinaryIO, Self, overload
+from typing import BinaryIO, Self, cast, overload
 
 import av
 import av.container
@@ -111,16 +112,16 @@ class MediaFile:
         """
         num_failures = 0
         while num_failures < _MAX_FAILURES_IN_A_ROW:
-            read = iter(self.container.demux(streams))
             try:
-                while (packet := self._next_of(read)) is not None:
-                    num_failures = 0
-                    # An empty packet means "drain" to a decoder, which would then refuse the rest.
-                    if packet.size:
-                        self._num_packets += 1
-                        if self._num_packets > self.limits.max_packets:
-                            raise MediaError("limits", f"over {self.limits.max_packets} packets")
-                        yield packet
+                # Not closed, PyAV's generator would leave a packet's memory behind.
+                demux = cast("Generator[av.Packet]", self.container.demux(streams))
+                with closing(demux) as read:
+                    while (packet := self._next_of(read)) is not None:
+                        num_failures = 0
+                        # To a decoder an empty packet means "drain"; it would refuse the rest.
+                        if packet.size:
+                            self._count_packet()
+                            yield packet
                 return
             except MemoryError:
                 raise
@@ -180,6 +181,11 @@ class MediaFile:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _count_packet(self) -> None:
+        self._num_packets += 1
+        if self._num_packets > self.limits.max_packets:
+            raise MediaError("limits", f"over {self.limits.max_packets} packets")
 
     def _next_of(self, read: Iterator[av.Packet]) -> av.Packet | None:
         began_s = perf_counter()

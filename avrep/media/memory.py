@@ -1,7 +1,5 @@
-"""What one process may allocate, and giving back what it no longer uses."""
+"""What one process may allocate."""
 
-import ctypes
-import gc
 import sys
 from pathlib import Path
 
@@ -30,18 +28,6 @@ def limit_memory(max_bytes: int) -> None:
     if hard != resource.RLIM_INFINITY:
         soft = min(soft, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-
-
-def give_back_memory() -> None:
-    """Collect what is unreachable and return free memory to the system.
-
-    The second needs the GNU C library; elsewhere it is left to the allocator.
-    """
-    gc.collect()
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
 
 
 def _held_bytes() -> int:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -141,16 +142,16 @@ def _fill(
     media: MediaFile, stream: av.AudioStream, windows: Sequence[_Window], source_hz: int
 ) -> None:
     """Write the decoded sound into ascending windows."""
-    decoded = _Sound(media, stream, source_hz)
-    for number, window in enumerate(windows):
-        decoded.go_to(window.start)
-        while decoded.position < window.end:
-            piece = next(decoded.pieces, None)
-            if piece is None:
-                break
-            start, samples = piece
-            for later in windows[number:]:
-                _copy_overlap(later, start, samples)
+    with closing(_Sound(media, stream, source_hz)) as decoded:
+        for number, window in enumerate(windows):
+            decoded.go_to(window.start)
+            while decoded.position < window.end:
+                piece = next(decoded.pieces, None)
+                if piece is None:
+                    break
+                start, samples = piece
+                for later in windows[number:]:
+                    _copy_overlap(later, start, samples)
     if windows and not decoded.num_frames and media.num_bad_packets:
         raise MediaError("audio", "no sample could be decoded")
 
@@ -179,6 +180,10 @@ class _Sound:
         self.pieces: Iterator[tuple[int, npt.NDArray[np.float32]]] = self._decode()
         media.is_fresh = False
 
+    def close(self) -> None:
+        """Let go of the packets, through which this holds itself and the file."""
+        self.pieces = iter(())
+
     def go_to(self, number: int) -> None:
         """Seek where that is exact, or far enough to be worth it; else just decode on."""
         far_s = (number - self.position) / self._source_hz
@@ -201,7 +206,7 @@ class _Sound:
 
     def _restart(self) -> None:
         """Decode from the start after all: the seek has landed behind the wanted sample."""
-        self.pieces = iter(())
+        self.close()
         self._media.reopen()
         if self._media.audio is None:
             raise MediaError("audio", "the sound stream is gone on opening again")

@@ -53,9 +53,12 @@ def frames_on_display(media: MediaFile, times_s: Sequence[float]) -> Iterator[Sh
         min(max(media.ticks(time_s + CLOSE_S, base_s), first), FAR_TICKS) for time_s in times_s
     ]
     cursor = _Cursor(media, media.video, wanted)
-    for number in range(len(wanted)):
-        found = cursor.at(number)
-        yield ShownFrame(media.seconds(found.ticks, base_s), found.frame)
+    try:
+        for number in range(len(wanted)):
+            found = cursor.at(number)
+            yield ShownFrame(media.seconds(found.ticks, base_s), found.frame)
+    finally:
+        cursor.close()
 
 
 class _Cursor:
@@ -90,6 +93,12 @@ class _Cursor:
             self._go_to(self._run.begun_at)
             found = self._find(number)
         return found
+
+    def close(self) -> None:
+        """Let go of the run, which holds itself through the packets that it reads."""
+        if self._run is not None:
+            self._run.close()
+        self._run = None
 
     def _find(self, number: int) -> StampedFrame:
         ticks = self._wanted[number]
@@ -179,8 +188,7 @@ class _Cursor:
             self._begin(ticks)
             return
         # Nothing may be left that holds the closed file's streams: their memory is gone.
-        if self._run is not None:
-            self._run.close()
+        self.close()
         self._media.reopen()
         if self._media.video is None:
             raise MediaError("video", "the video stream is gone on opening again")
@@ -189,6 +197,7 @@ class _Cursor:
         self._begin(None)
 
     def _begin(self, begun_at: int | None) -> None:
+        self.close()
         self._media.is_fresh = False
         self._shown = self._ahead = None
         self._run = DecodeRun(

@@ -1,16 +1,25 @@
-"""Proves that a file which needs more memory than it may have is refused, and the process lives on.
+"""Proves that a decode takes no more memory than it may, and leaves none behind.
 
 Each limit is set in a process of its own, by a real decode of large frames.
 """
 
+import ctypes
+import gc
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
 import pytest
 
+from avrep.errors import MediaError
+from avrep.media.decode import decode
 from avrep.media.limits import DecodeLimits
+from avrep.media.synth_timing import TimingSpec, write_timing_clip
+from avrep.types import Geometry
+
+from .decode_truth import at
 
 DECODE = """
 import sys
@@ -73,3 +82,56 @@ def test_large_frames_are_refused_under_a_small_limit(large_and_small: list[str]
 def test_the_same_frames_pass_under_the_default(large_and_small: list[str]) -> None:
     decoded, _ = lines_of(large_and_small, DecodeLimits().max_memory_bytes)
     assert decoded == "clip (6, 64, 113, 3)"
+
+
+class _Heap(ctypes.Structure):
+    """`struct mallinfo2` of the GNU C library."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            *("arena", "ordblks", "smblks", "hblks", "hblkhd"),
+            *("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"),
+        )
+    )
+
+
+def used_bytes() -> int:
+    library = ctypes.CDLL(None)
+    library.mallinfo2.restype = _Heap
+    return int(library.mallinfo2().uordblks)
+
+
+@pytest.fixture
+def _no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("_no_collector")
+@pytest.mark.parametrize("cut", [1.0, 0.6], ids=["whole", "truncated"])
+def test_a_decode_leaves_nothing_for_the_collector(tmp_path: Path, cut: float) -> None:
+    """A file held in a cycle would stay open, with its decoder's pictures, until a collection."""
+    write_timing_clip(tmp_path / "c.mp4", TimingSpec(num_frames=240, flash_frames=(9,)))
+    content = (tmp_path / "c.mp4").read_bytes()
+    content = content[: int(cut * len(content))]
+    geometry = Geometry(short_side_px=32, rate_hz=8000)
+    wanted = at(0.5, 0.6, 5.0, 5.1, 7.9, audio_s=(0.5, 1.5))
+
+    def decode_often() -> None:
+        for _ in range(100):
+            try:
+                decode(content, wanted, geometry)
+            except MediaError:
+                assert cut < 1
+
+    decode_often()
+    before, used_before = {id(kept) for kept in gc.get_objects()}, used_bytes()
+    decode_often()
+    used = used_bytes() - used_before
+    left = [type(kept).__name__ for kept in gc.get_objects() if id(kept) not in before]
+    assert not {"MediaFile", "DecodeRun", "InputContainer", "generator"} & set(left)
+    # A packet that is not let go is 148 bytes.
+    assert used < 100 * 50
