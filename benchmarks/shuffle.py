@@ -40,7 +40,7 @@ NUM_CLASSES = (101, 400)
 CUTS: tuple[Cut, ...] = ("by count", "by block")
 
 # How the stream cuts a step.
-_TODAY: Cut = "by count"
+_TODAY: Cut = "by block"
 _GLOBAL_BATCH = 256
 _CORPUS_ITEMS = 100_000
 # Windows of more items are no choice for any of the item sizes, and take long to play.

@@ -7,6 +7,7 @@ out, and the actors that are watched fetch theirs; nothing is decoded.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, Literal, cast
 
 import fsspec
@@ -16,12 +17,13 @@ from fsspec import AbstractFileSystem
 from avrep.media.catalog import Catalog
 from avrep.pipeline.fetch import Fetcher, close
 from avrep.pipeline.plan import Plan, Visit, visits
+from avrep.pipeline.share import cuts
 from avrep.pipeline.shuffle import ShuffleConfig
 from avrep.types import MediaItem
 
 Cut = Literal["by count", "by block"]
-"""How a rank's visits are shared out: parts of equal size, as `cluster.stream` does, or a fixed range
-of each window's blocks for each actor."""
+"""How a rank's visits are shared out: in parts of equal size, or, as `pipeline.share` does, by a
+fixed range of each window's blocks as far as that leaves the parts about equal."""
 
 ITEMS_PER_SHARD = 2_000
 
@@ -43,7 +45,7 @@ class Layout:
     read_ahead_bytes: int
     num_parts: int | None = None
     """Parts of a rank's step; None for as many as actors, where each has at least four visits."""
-    cut: Cut = "by count"
+    cut: Cut = "by block"
 
     @property
     def rank(self) -> int:
@@ -135,24 +137,14 @@ def parts(plan: Plan, step: int, layout: Layout) -> Iterator[tuple[int, Sequence
     """The parts of the watched rank's step, each with its actor."""
     planned = visits(plan, step, layout.rank, layout.world_size)
     count = layout.num_actors
-    if layout.cut == "by block":
-        owners = [_owner(plan, visit, layout) for visit in planned]
-        for actor in range(count):
-            yield actor, [v for v, owner in zip(planned, owners, strict=True) if owner == actor]
-        return
     num_parts = layout.num_parts or max(1, min(count, -(-len(planned) // _MIN_VISITS)))
-    cuts = np.linspace(0, len(planned), num_parts + 1).astype(int)
-    for number in range(num_parts):
-        actor = (step * num_parts + number) % count
-        yield actor, planned[cuts[number] : cuts[number + 1]]
-
-
-def _owner(plan: Plan, visit: Visit, layout: Layout) -> int:
-    """Which of the rank's actors reads a block, by where it stands in the rank's part of a window."""
-    in_window = (visit.block or 0) % plan.shuffle.window_blocks / plan.shuffle.window_blocks
-    in_rank = in_window * layout.world_size - layout.rank
-    # What strays in from a neighbouring rank's blocks goes to the actor at that end.
-    return min(max(int(in_rank * layout.num_actors), 0), layout.num_actors - 1)
+    if layout.cut == "by block":
+        places = cuts(plan, planned, num_parts, layout.rank, layout.world_size)
+    else:
+        places = np.linspace(0, len(planned), num_parts + 1).astype(int).tolist()
+    for number, (first, last) in enumerate(pairwise(places)):
+        actor = step * num_parts + number if num_parts < count else number * count // num_parts
+        yield actor % count, planned[first:last]
 
 
 def take_all(fetcher: Fetcher, part: Sequence[Visit]) -> int:

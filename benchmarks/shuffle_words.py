@@ -58,12 +58,10 @@ HOW_IT_IS_MEASURED = (
     "",
     "Reads: the real `Fetcher`, plan and span reader over an fsspec store that gives zeros and notes "
     "each range; tar members 1 kB apart, 2,000 to a shard; a first window warms up and is not counted. "
-    "By count: a rank's part of a step is cut into as many equal parts as there are actors (where "
-    "each has four visits), and the parts go round the actors in turn. By block: each actor has a "
-    "fixed range of its rank's blocks of a window. Where the cuts are by count they move from step to "
-    "step, so that blocks near them are read by two actors, and what one leaves fills its budget; "
-    "where the number of parts is no multiple of the actors every actor reads every block. Cuts by "
-    "block are even over a window, not in each step: with eight actors of one rank and a batch of 64 "
-    "the busiest has half as much again as the mean. Of eight ranks, whose own parts are cut by count, "
-    "those actors that stand at the ends of a rank's range have more to do.",
+    "By count: a rank's part of a step is cut into equal parts. By block, as the stream does: each "
+    "part has a fixed range of its rank's blocks of a window, but for a quarter of itself at each end "
+    "that may go to its neighbour, so that the parts of a step stay about equal. What is cut by count "
+    "is cut elsewhere in each step, so that blocks near the cuts are read by two actors, and what one "
+    "leaves fills its budget. Where fewer parts than actors are worth while, they go round the actors "
+    "in turn, and every actor reads every block. Ranks' own parts are always cut by count.",
 )

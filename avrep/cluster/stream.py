@@ -1,7 +1,7 @@
 """Steps in order from many decode actors, whatever dies, with bounded bytes in flight.
 
 A step is cut into parts, contiguous pieces of its visits, so that every actor has a hand in it and
-reads few blocks. Parts are asked for and collected in order; which actor made one does not matter.
+reads few blocks (`pipeline.share`). Parts are asked for and collected in order; which actor made one does not matter.
 """
 
 from collections import deque
@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-import numpy as np
 import ray
 from ray.exceptions import RayError, RayTaskError
 
@@ -24,6 +23,7 @@ from avrep.pipeline.example import StreamSource, expected_bytes
 from avrep.pipeline.fetch import READ_AHEAD_BYTES
 from avrep.pipeline.plan import Plan, visits
 from avrep.pipeline.reader import Order, Part
+from avrep.pipeline.share import cuts
 from avrep.pipeline.stream import PREFETCH_BYTES
 from avrep.types import Batch
 
@@ -150,8 +150,8 @@ class _Conductor:
             planned = visits(self._source.plan, step, rank, world_size)
             orders = place_orders(self._source.plan, planned, step, self._known_bad)
             num_parts = self._num_parts(len(orders))
-            cuts = np.linspace(0, len(orders), num_parts + 1).astype(int).tolist()
-            for number, (first, last) in enumerate(pairwise(cuts)):
+            places = cuts(self._source.plan, planned, num_parts, rank, world_size)
+            for number, (first, last) in enumerate(pairwise(places)):
                 piece = _Piece(
                     step=step,
                     orders=orders[first:last],
