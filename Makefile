@@ -26,8 +26,8 @@ $(STAMP): constraints.txt pyproject.toml
 demo: $(STAMP)  ## write a small corpus, index, pretrain, evaluate, report (about 5 minutes on 2 cores)
 	$(BIN)/avrep demo --out runs/demo
 
-test: $(STAMP)  ## the fast tests (about 3 minutes)
-	$(BIN)/pytest -q -m "not slow and not gpu and not bench"
+test: $(STAMP)  ## the fast tests, in two processes (2 to 3 minutes)
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow and not gpu and not bench"
 
 test-slow: $(STAMP)  ## the slow tests, but for those of `make prove`
 	$(BIN)/pytest -q -m "slow and not gpu and not bench and not faults"

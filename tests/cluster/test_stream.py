@@ -25,6 +25,7 @@ from avrep.pipeline.reader import Order
 from avrep.sampling.pairs import PairConfig
 from avrep.sampling.spec import ViewSpec
 from avrep.types import Batch, Geometry, MediaItem, VideoStream
+from tests.faults.victims import decoders
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 
@@ -95,24 +96,12 @@ def test_killed_actors_are_replaced_and_nothing_changes(synth_catalog: Catalog) 
         for batch in stream:
             received.append(batch)
             if batch.step in (3, 9, 15):
-                assert kill_decoders() > 0
+                victims = decoders()
+                assert victims
+                for pid in victims:
+                    os.kill(pid, signal.SIGKILL)
     assert_same(received, list(batches(source, steps)))
     assert not [failure for batch in received for failure in batch.failures]
-
-
-def kill_decoders() -> int:
-    """SIGKILL to every process of a decode actor; how many there were."""
-    killed = 0
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                command = (folder / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if command.startswith(b"ray::DecodeWorker"):
-                os.kill(int(folder.name), signal.SIGKILL)
-                killed += 1
-    return killed
 
 
 def test_a_slow_trainer_holds_the_actors_back(synth_catalog: Catalog) -> None:

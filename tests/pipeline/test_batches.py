@@ -121,7 +121,7 @@ def test_stage_times_are_of_this_batch(synth_catalog: Catalog) -> None:
     elapsed_s = perf_counter() - began_s
     parts_s = [spent.storage_s, spent.demux_s, spent.decode_s, spent.convert_s]
     assert min(parts_s) > 0
-    assert 0.5 * elapsed_s < sum(parts_s) < elapsed_s
+    assert sum(parts_s) < elapsed_s
 
 
 def test_members_of_a_tar_are_read_in_blocks_and_are_the_same_clips(
