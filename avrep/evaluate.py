@@ -9,8 +9,10 @@ import torch
 
 from avrep.assemble import build_objective, open_catalog, usable_rows, use_threads
 from avrep.augment.eval_crops import CropConfig, crop_views
+from avrep.augment.video_config import VideoAugmentConfig
 from avrep.augment.view import augment_view, to_device
 from avrep.config import RunConfig
+from avrep.errors import ConfigError
 from avrep.evaluation.action.split import GroupScope
 from avrep.evaluation.aggregate import Over
 from avrep.evaluation.compare import compare_scores
@@ -155,7 +157,7 @@ def dense_spec(config: RunConfig, objective: Objective, num_clips: int) -> ViewS
 
 def crop_config(config: RunConfig, objective: Objective) -> CropConfig:
     """The fixed crops of evaluation, normalised as the objective's training clips are."""
-    train_view = objective.augments()[0]
+    train_view = video_augments(objective)[0]
     crop_px = config.evaluation.crop_px or train_view.crop_px
     return CropConfig(
         short_side_px=crop_px,
@@ -164,6 +166,18 @@ def crop_config(config: RunConfig, objective: Objective) -> CropConfig:
         mean=train_view.mean,
         std=train_view.std,
     )
+
+
+def video_augments(objective: Objective) -> tuple[VideoAugmentConfig, ...]:
+    """What happens to those of the objective's views that have pictures.
+
+    Raises:
+        ConfigError: none has.
+    """
+    found = tuple(augment for augment in objective.augments() if augment is not None)
+    if not found:
+        raise ConfigError("the run's objective trains on sound alone; it has no video encoder")
+    return found
 
 
 class Embedder:
@@ -218,10 +232,11 @@ class Embedder:
         return crops.unbind(dim=1)
 
     def _augmented(self, batch: Batch, view: int) -> tuple[torch.Tensor, ...]:
+        augments = video_augments(self._objective)
         return (
             augment_view(
                 batch.views[view],
-                self._objective.augments()[view],
+                augments[min(view, len(augments) - 1)],
                 batch.addresses,
                 seed=self._config.seed,
                 lane=_AUGMENTED_LANE + view,

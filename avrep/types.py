@@ -169,7 +169,11 @@ class Clip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A batch of clips of one kind. Frames smaller than the largest are padded below and right."""
+    """A batch of clips of one kind.
+
+    Frames smaller than the largest are padded below and right, sounds shorter than the longest are
+    followed by silence.
+    """
 
     video: VideoBatch | None
     size_px: Annotated[npt.NDArray[np.int32], "b 2"]
@@ -177,6 +181,8 @@ class View:
     pts_s: TimesBatchS
     audio: AudioBatch | None = None
     audio_start_s: Annotated[npt.NDArray[np.float64], "b"] | None = None
+    num_samples: Annotated[npt.NDArray[np.int64], "b"] | None = None
+    """Samples of each clip's own sound inside the padded one."""
     rate_hz: int = 0
 
     def __repr__(self) -> str:

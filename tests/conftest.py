@@ -41,13 +41,17 @@ def pytest_terminal_summary(
         return
     table = Table("fault", "planted", "result", box=SIMPLE_HEAD, width=100, pad_edge=False)
     table.columns[0].ratio, table.columns[2].ratio, table.columns[1].justify = 2, 3, "right"
+    planted: dict[tuple[str, str], int] = {}
     for outcome in ("passed", "failed"):
         for report in terminalreporter.getreports(outcome):
             facts = dict(report.user_properties)
             if report.when == "call" and (facts or outcome == "failed"):
                 result = facts.get("result", "as promised") if outcome == "passed" else "FAILED"
-                fault = str(facts.get("fault", report.nodeid))
-                table.add_row(fault, str(facts.get("planted", "")), str(result))
+                row = str(facts.get("fault", report.nodeid)), str(result)
+                # Kinds of one fault that came to the same are one row.
+                planted[row] = planted.get(row, 0) + int(str(facts.get("planted", 0)))
+    for (fault, result), count in planted.items():
+        table.add_row(fault, str(count), result)
     with StringIO() as text:
         Console(file=text, width=100).print(table)
         terminalreporter.write("\n" + text.getvalue())

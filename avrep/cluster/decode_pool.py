@@ -5,10 +5,8 @@ torch, so a replacement is there in a fraction of a second.
 """
 
 import logging
-import signal
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -17,6 +15,7 @@ import ray
 from ray.exceptions import RayError
 
 from avrep.errors import AvrepError
+from avrep.media.deadline import ended_after
 from avrep.media.memory import limit_memory
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.quarantine import KnownBad
@@ -50,20 +49,6 @@ class DecodeWorker:
 
     def read_alone(self, step: int, order: Order, max_bytes: int) -> Part | Failure:
         return self._reader.read_alone(step, order, max_bytes)
-
-
-@contextmanager
-def ended_after(deadline_s: float) -> Iterator[None]:
-    """End this process when the body takes longer.
-
-    The kernel does it: a decoder that never returns may hold the interpreter's lock, so nothing
-    written in Python could.
-    """
-    signal.setitimer(signal.ITIMER_REAL, deadline_s)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @dataclass(slots=True, eq=False)

@@ -1,12 +1,14 @@
 """Indexing: every file of a source is probed once and becomes a catalogue row or a reject.
 
-Probing runs in processes of its own. Media that ends the process it is opened in costs that one
-file: what was in flight is probed again, one file a process, until the culprit is known.
+Probing runs in processes of its own. Media that ends the process it is opened in, or that never
+lets go of it, costs that one file: what was in flight is probed again, one file a process, until
+the culprit is known.
 """
 
 import csv
 import multiprocessing
 import os
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -19,6 +21,8 @@ from pathlib import Path
 from avrep.errors import ConfigError, MediaError, ShardError
 from avrep.media import shards
 from avrep.media.catalog import write_catalog
+from avrep.media.deadline import ended_after
+from avrep.media.limits import DecodeLimits
 from avrep.media.probe import probe
 from avrep.media.sources import SourceEntry, list_sources
 from avrep.media.storage import StorageConfig
@@ -26,6 +30,7 @@ from avrep.types import MediaItem
 
 Progress = Callable[[int, int], None]
 """Called with (number done, number in all)."""
+_DEADLINE_S = DecodeLimits().deadline_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +42,7 @@ class Reject:
     offset_bytes: int
     length_bytes: int
     stage: str
-    """"read", "open", "video", "audio", "limits" or "crash"."""
+    """"read", "open", "video", "audio", "limits", "deadline" or "crash"."""
     reason: str
 
 
@@ -165,6 +170,7 @@ def probe_entries(
     root: str,
     num_workers: int,
     probe_one: ProbeOne = probe_entry,
+    deadline_s: float = _DEADLINE_S,
 ) -> Iterator[MediaItem | Reject]:
     """Probe in parallel; results come as they finish, one for every entry.
 
@@ -173,12 +179,13 @@ def probe_entries(
         root: what their shards are relative to.
         num_workers: processes.
         probe_one: what a process does with an entry.
+        deadline_s: a process that takes longer over an entry is ended.
     """
     remaining = list(entries)
     while remaining:
         finished: set[int] = set()
         try:
-            for i, result in _probe_in_pool(remaining, root, num_workers, probe_one):
+            for i, result in _probe_in_pool(remaining, root, num_workers, probe_one, deadline_s):
                 finished.add(i)
                 yield result
         except BrokenProcessPool:
@@ -186,7 +193,7 @@ def probe_entries(
             # Submitted in order: the culprit is among the first that did not finish.
             suspects, in_flight = in_flight[: 2 * num_workers], in_flight[2 * num_workers :]
             for suspect in suspects:
-                yield _probe_alone(suspect, root, probe_one)
+                yield _probe_alone(suspect, root, probe_one, deadline_s)
             remaining = in_flight
         else:
             return
@@ -197,17 +204,25 @@ def _probe_in_pool(
     root: str,
     num_workers: int,
     probe_one: ProbeOne,
+    deadline_s: float,
 ) -> Iterator[tuple[int, MediaItem | Reject]]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(num_workers, len(entries)), context) as pool:
         _require_start(pool)
         running: dict[Future[MediaItem | Reject], int] = {}
         for i, entry in enumerate(entries):
-            running[pool.submit(probe_one, entry, root)] = i
+            running[pool.submit(_probe_in_time, probe_one, entry, root, deadline_s)] = i
             if len(running) >= 2 * num_workers:
                 yield from _finished(running)
         while running:
             yield from _finished(running)
+
+
+def _probe_in_time(
+    probe_one: ProbeOne, entry: SourceEntry, root: str, deadline_s: float
+) -> MediaItem | Reject:
+    with ended_after(deadline_s):
+        return probe_one(entry, root)
 
 
 def _require_start(pool: ProcessPoolExecutor) -> None:
@@ -230,10 +245,15 @@ def _finished(
         del running[future]
 
 
-def _probe_alone(entry: SourceEntry, root: str, probe_one: ProbeOne) -> MediaItem | Reject:
+def _probe_alone(
+    entry: SourceEntry, root: str, probe_one: ProbeOne, deadline_s: float
+) -> MediaItem | Reject:
+    began_s = time.monotonic()
     try:
-        return next(_probe_in_pool([entry], root, 1, probe_one))[1]
+        return next(_probe_in_pool([entry], root, 1, probe_one, deadline_s))[1]
     except BrokenProcessPool:
+        if time.monotonic() - began_s >= deadline_s:
+            return _reject(entry, "deadline", f"not opened within {deadline_s:g} s")
         return _reject(entry, "crash", "opening it ends the process that opens it")
 
 

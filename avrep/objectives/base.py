@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from avrep.augment.video_config import VideoAugmentConfig
 from avrep.models.features import Encoder
 from avrep.sampling.spec import ViewSpec
+from avrep.types import Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,8 @@ class ViewTensors:
     """float32[b s], mono, in [-1, 1]"""
     audio_start_s: Tensor | None = None
     """float64[b]: time of the first sample."""
+    num_samples: Tensor | None = None
+    """int64[b]: samples of each row that are the item's; after them is silence. None: all."""
     rate_hz: int = 0
 
     def __repr__(self) -> str:
@@ -40,6 +43,9 @@ class BatchTensors:
     step: int
     views: tuple[ViewTensors, ...]
     """In the order of the objective's `view_specs`, each spec's views side by side."""
+    addresses: tuple[Address, ...] = ()
+    """Of each row: what an objective draws for a clip is a function of (seed, address), so that it
+    does not depend on the rank that got the clip."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +71,9 @@ class Objective(nn.Module, ABC):
     Encoders are built once a run and handed in, so that several objectives can train one encoder.
     Heads, predictors, queues and teachers are the objective's own: parameters or buffers, so that
     a checkpoint has them; teachers have `requires_grad` off. Whatever is random in building it is
-    a function of a seed (`avrep.models.seeded`), whatever is random in `forward` comes from `rng`.
+    a function of a seed (`avrep.models.seeded`). What is random in `forward` and belongs to a clip
+    (its mask, its distractors) is a function of (seed, the clip's address), so that ranks do not
+    change it; what belongs to none comes from `rng`.
 
     Nothing but `forward` may compute a loss, so that the hooks of DDP and FSDP see every pass, and
     every trainable parameter must take part in it. The mean over ranks of the loss, and of its
@@ -78,8 +86,10 @@ class Objective(nn.Module, ABC):
         """What clips it needs of each item. One spec may give several views."""
 
     @abstractmethod
-    def augments(self) -> tuple[VideoAugmentConfig, ...]:
-        """What happens to each view's frames on the device; as many as there are views."""
+    def augments(self) -> tuple[VideoAugmentConfig | None, ...]:
+        """What happens to each view's frames on the device; as many as there are views, None for one
+        of sound alone.
+        """
 
     @abstractmethod
     def forward(self, batch: BatchTensors, rng: torch.Generator) -> LossOut:

@@ -1,4 +1,4 @@
-"""Clips of many items become one view, parts of a step one batch: frames padded below and right."""
+"""Clips of many items become one view, parts of a step one batch: frames and sounds padded at the end."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,17 +6,18 @@ from itertools import chain
 
 import numpy as np
 
-from avrep.types import Batch, Clip, StageTimes, VideoBatch, View
+from avrep.types import Audio, AudioBatch, Batch, Clip, StageTimes, VideoBatch, View
 
 
 def collate(clips: Sequence[Clip]) -> View:
     """Stack clips of one kind.
 
     Frames of unlike size are padded with zeros below and right to the largest height and width;
-    `View.size_px` keeps each clip's own size. Sounds are of one length by the sampler's making.
+    `View.size_px` keeps each clip's own size. Sounds of unlike length are padded with zeros to the
+    longest; `View.num_samples` keeps each clip's own.
 
     Raises:
-        ValueError: the clips differ in number of frames, samples, rate or kind.
+        ValueError: the clips differ in number of frames, rate or kind.
     """
     videos = [clip.video for clip in clips if clip.video is not None]
     sounds = [clip.audio for clip in clips if clip.audio is not None]
@@ -35,8 +36,9 @@ def collate(clips: Sequence[Clip]) -> View:
         video=video,
         size_px=size_px,
         pts_s=np.stack([clip.pts_s for clip in clips]),
-        audio=np.stack(sounds) if sounds else None,
+        audio=_padded(sounds, max(map(len, sounds))) if sounds else None,
         audio_start_s=np.array([clip.audio_start_s for clip in clips]) if sounds else None,
+        num_samples=np.array([len(sound) for sound in sounds]) if sounds else None,
         rate_hz=clips[0].rate_hz,
     )
 
@@ -111,18 +113,21 @@ class _JoinedView:
                 pts_s=view.pts_s.copy(),
                 audio=None if view.audio is None else view.audio.copy(),
                 audio_start_s=None if view.audio_start_s is None else view.audio_start_s.copy(),
+                num_samples=None if view.num_samples is None else view.num_samples.copy(),
             )
         )
 
     def view(self) -> View:
-        sounds = [view.audio for view in self._rest if view.audio is not None]
+        sounds = [row for view in self._rest if view.audio is not None for row in view.audio]
         starts_s = [view.audio_start_s for view in self._rest if view.audio_start_s is not None]
+        lengths = [view.num_samples for view in self._rest if view.num_samples is not None]
         return View(
             video=None if self._video is None else self._video[: self._num_filled],
             size_px=np.concatenate([view.size_px for view in self._rest]),
             pts_s=np.concatenate([view.pts_s for view in self._rest]),
-            audio=np.concatenate(sounds) if sounds else None,
+            audio=_padded(sounds, max(map(len, sounds))) if sounds else None,
             audio_start_s=np.concatenate(starts_s) if starts_s else None,
+            num_samples=np.concatenate(lengths) if lengths else None,
             rate_hz=self._first.rate_hz,
         )
 
@@ -137,6 +142,13 @@ class _JoinedView:
         if before is not None:
             filled = before[: self._num_filled]
             self._video[: self._num_filled, :, : before.shape[2], : before.shape[3]] = filled
+
+
+def _padded(sounds: Sequence[Audio], length: int) -> AudioBatch:
+    padded = np.zeros((len(sounds), length), np.float32)
+    for row, sound in zip(padded, sounds, strict=True):
+        row[: len(sound)] = sound
+    return padded
 
 
 def _kind(view: View) -> tuple[object, ...]:

@@ -213,7 +213,8 @@ def failure(
 
 def _padded_bytes(clips: Sequence[Clip]) -> int:
     videos = [clip.video.shape for clip in clips if clip.video is not None]
-    sound_bytes = sum(clip.audio.nbytes for clip in clips if clip.audio is not None)
+    sounds = [clip.audio.nbytes for clip in clips if clip.audio is not None]
+    sound_bytes = len(sounds) * max(sounds, default=0)
     if not videos:
         return sound_bytes
     largest = max(shape[1] for shape in videos) * max(shape[2] for shape in videos)

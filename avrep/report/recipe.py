@@ -46,7 +46,7 @@ def draw_recipe(config: RunConfig, out: Path, *, num_items: int = 4, step: int =
         item = source.catalog[address.item]
         views: list[SheetView] = []
         for number, (view, augment) in enumerate(zip(inputs.views, augments, strict=True)):
-            if view.video is None:
+            if view.video is None or augment is None:
                 continue
             times_s = view.pts_s[i].numpy()
             sound = _sound(source, item, times_s)

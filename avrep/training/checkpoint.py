@@ -56,7 +56,12 @@ def save_checkpoint(
     partial = final.with_name(final.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    tensors = {name: tensor.contiguous() for name, tensor in objective.state_dict().items()}
+    first_names = _first_names(objective)
+    tensors = {
+        name: tensor.contiguous()
+        for name, tensor in objective.state_dict().items()
+        if first_names[name] == name
+    }
     try:
         save_file(tensors, partial / "model.safetensors")
         torch.save(optimizer.state_dict(), partial / "optimizer.pt")
@@ -111,7 +116,11 @@ def load_checkpoint(
         ConfigError: the weights are damaged, or not of this model.
     """
     try:
-        objective.load_state_dict(load_file(checkpoint / "model.safetensors"))
+        tensors = load_file(checkpoint / "model.safetensors")
+        for name, first in _first_names(objective).items():
+            if name != first and first in tensors:
+                tensors[name] = tensors[first]
+        objective.load_state_dict(tensors)
     except SafetensorError as error:
         raise ConfigError(
             f"{checkpoint} is damaged ({error}); remove it to use the one before it"
@@ -123,6 +132,19 @@ def load_checkpoint(
         saved = torch.load(checkpoint / "optimizer.pt", weights_only=True, map_location="cpu")
         optimizer.load_state_dict(saved)
     return read_state(checkpoint)
+
+
+def _first_names(module: nn.Module) -> dict[str, str]:
+    """The name under which each parameter and buffer is written.
+
+    An encoder that several objectives train has a name in each, and is written once.
+    """
+    firsts: dict[int, str] = {}
+    named = [
+        *module.named_parameters(remove_duplicate=False),
+        *module.named_buffers(remove_duplicate=False),
+    ]
+    return {name: firsts.setdefault(id(tensor), name) for name, tensor in named}
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -24,6 +24,7 @@ def move_batch(batch: Batch, device: torch.device) -> tuple[ViewTensors, ...]:
             audio_start_s=None
             if view.audio_start_s is None
             else to_device(view.audio_start_s, device),
+            num_samples=None if view.num_samples is None else to_device(view.num_samples, device),
             rate_hz=view.rate_hz,
         )
         for view in batch.views
@@ -33,7 +34,7 @@ def move_batch(batch: Batch, device: torch.device) -> tuple[ViewTensors, ...]:
 def augment_batch(
     batch: Batch,
     moved: Sequence[ViewTensors],
-    augments: Sequence[VideoAugmentConfig],
+    augments: Sequence[VideoAugmentConfig | None],
     seed: int,
 ) -> BatchTensors:
     """Augment each view where it is, as its config says; each clip's draws are its address's.
@@ -41,28 +42,28 @@ def augment_batch(
     Args:
         batch: from the stream.
         moved: its views, from `move_batch`.
-        augments: one per view of the batch.
+        augments: one per view of the batch; None leaves a view as it is.
         seed: the run's seed.
     """
     views: list[ViewTensors] = []
     for lane, (host, view, augment) in enumerate(zip(batch.views, moved, augments, strict=True)):
-        if view.video is None:
+        if view.video is None or augment is None:
             views.append(view)
             continue
         rngs = [rng.at(seed, rng.Stage.AUGMENT, address, lane) for address in batch.addresses]
         params = draw_video_params(augment, host.size_px, rngs)
         views.append(replace(view, video=augment_video(view.video, params, augment)))
-    return BatchTensors(step=batch.step, views=tuple(views))
+    return BatchTensors(step=batch.step, views=tuple(views), addresses=batch.addresses)
 
 
 def to_inputs(
-    batch: Batch, augments: Sequence[VideoAugmentConfig], seed: int, device: torch.device
+    batch: Batch, augments: Sequence[VideoAugmentConfig | None], seed: int, device: torch.device
 ) -> BatchTensors:
     """Move a batch to the device and augment each view there, in one go.
 
     Args:
         batch: from the stream.
-        augments: one per view of the batch.
+        augments: one per view of the batch; None leaves a view as it is.
         seed: the run's seed.
         device: where the objective is.
     """

@@ -10,7 +10,6 @@ import pytest
 from avrep.media.catalog import Catalog
 from avrep.media.index import Reject, index_sources, probe_entries, read_rejects
 from avrep.media.sources import SourceEntry
-from avrep.types import MediaItem
 
 
 def test_the_synthetic_corpus(synth_folder: Path, synth_catalog: Catalog) -> None:
@@ -64,11 +63,13 @@ from avrep.types import MediaItem
 def probe_or_die(entry, root):
     if "bad" in entry.key:
         os.kill(os.getpid(), signal.SIGSEGV)
+    while "hang" in entry.key:
+        pass
     return MediaItem(key=entry.key, shard=entry.shard, offset_bytes=0, length_bytes=1, duration_s=1)
 """
 
 
-def test_a_file_that_ends_its_process_costs_that_file_only(
+def test_a_file_that_ends_or_holds_its_process_costs_that_file_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "deadly_probe.py").write_text(DEADLY_PROBE)
@@ -78,13 +79,12 @@ def test_a_file_that_ends_its_process_costs_that_file_only(
     probe_or_die = import_module("deadly_probe").probe_or_die
     keys = [f"good{i}" for i in range(9)]
     keys[4:4] = ["bad0"]
-    keys.append("bad1")
+    keys += ["bad1", "hang"]
     entries = [SourceEntry(key=key, shard=key, offset_bytes=0, length_bytes=1) for key in keys]
-    results = list(probe_entries(entries, "", 2, probe_or_die))
+    results = list(probe_entries(entries, "", 2, probe_or_die, deadline_s=1.0))
     assert sorted(result.key for result in results) == sorted(keys)
-    for result in results:
-        assert isinstance(result, Reject if "bad" in result.key else MediaItem)
-    assert {r.stage for r in results if isinstance(r, Reject)} == {"crash"}
+    stages = {result.key: result.stage for result in results if isinstance(result, Reject)}
+    assert stages == {"bad0": "crash", "bad1": "crash", "hang": "deadline"}
     sys.modules.pop("deadly_probe")
 
 

@@ -30,6 +30,8 @@ from tests.servers.faulty_http import Fault, FaultyServer, faulty_server
 
 pytestmark = pytest.mark.faults
 
+Record = Callable[[str, object], None]
+
 CONTENT = np.random.default_rng(0).bytes(300_000)
 SWIFT = StorageConfig(max_attempts=4, first_wait_s=0.001, timeout_s=10)
 # Where nothing comes: on a busy machine it may be over with an answer that is on its way, too.
@@ -73,7 +75,14 @@ def item_of(offset: int = 2000, length: int = 1000, shard: str = "a.bin") -> Med
 
 
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING.keys())
-def test_a_fault_that_passes_costs_a_request(server: FaultyServer, fault: Fault) -> None:
+def test_a_fault_that_passes_costs_a_request(
+    server: FaultyServer, fault: Fault, record_property: Record
+) -> None:
+    record_property(
+        "fault", "an HTTP store answers 500, 503 or 429, cuts, drops, stalls, sends other bytes"
+    )
+    record_property("planted", 2)
+    record_property("result", "the exact bytes, one request more for each fault")
     again = replace(fault, num_bytes=fault.num_bytes + 1)
     server.plan("/a.bin", fault, again)
     if fault.kind in STALLS:
@@ -86,8 +95,11 @@ def test_a_fault_that_passes_costs_a_request(server: FaultyServer, fault: Fault)
 
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING.keys())
 def test_a_fault_that_stays_is_an_error_that_names_everything(
-    server: FaultyServer, fault: Fault
+    server: FaultyServer, fault: Fault, record_property: Record
 ) -> None:
+    record_property("fault", "an HTTP store goes on like that")
+    record_property("planted", 1)
+    record_property("result", "given up, with one line that names object, bytes and reason")
     server.always("/a.bin", fault)
     with pytest.raises(ShardError) as caught:
         shards.read(item_of(), server.url, HASTY if fault.kind in STALLS else SWIFT)

@@ -4,7 +4,7 @@ import io
 import tarfile
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,8 @@ from tests.servers.faulty_http import Fault, FaultyServer, faulty_server
 from tests.servers.s3_store import CREDENTIALS, s3_server
 
 pytestmark = pytest.mark.faults
+
+Record = Callable[[str, object], None]
 
 SWIFT = StorageConfig(max_attempts=4, first_wait_s=0.001, timeout_s=10)
 # Where nothing comes: on a busy machine it may be over with an answer that is on its way, too.
@@ -86,7 +88,14 @@ def item_of(offset: int = 2000, length: int = 1000, key: str = "a.bin") -> Media
 
 
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING.keys())
-def test_a_fault_that_passes_costs_a_request(server: FaultyServer, fault: Fault) -> None:
+def test_a_fault_that_passes_costs_a_request(
+    server: FaultyServer, fault: Fault, record_property: Record
+) -> None:
+    record_property(
+        "fault", "an S3 store answers 500, 503 or 429, cuts, drops, stalls, sends other bytes"
+    )
+    record_property("planted", 2)
+    record_property("result", "the exact bytes, one request more for each fault")
     server.plan(OBJECT, fault, replace(fault, num_bytes=fault.num_bytes + 1))
     if fault.kind in STALLS:
         assert shards.read(item_of(), "s3://corpus", HASTY) == CONTENT[2000:3000]
@@ -98,8 +107,11 @@ def test_a_fault_that_passes_costs_a_request(server: FaultyServer, fault: Fault)
 
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING.keys())
 def test_a_fault_that_stays_is_an_error_that_names_everything(
-    server: FaultyServer, fault: Fault
+    server: FaultyServer, fault: Fault, record_property: Record
 ) -> None:
+    record_property("fault", "an S3 store goes on like that")
+    record_property("planted", 1)
+    record_property("result", "given up, with one line that names object, bytes and reason")
     server.always(OBJECT, fault)
     with pytest.raises(ShardError) as caught:
         shards.read(item_of(), "s3://corpus", HASTY if fault.kind in STALLS else SWIFT)

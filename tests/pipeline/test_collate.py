@@ -44,6 +44,33 @@ def test_clips_of_unlike_kind_are_refused() -> None:
         collate([make_clip(2, 2, 1, rate=8000), make_clip(2, 2, 1, rate=16000)])
 
 
+def make_sound(length: int, value: float) -> Clip:
+    return Clip(
+        video=None, pts_s=np.zeros(0), audio=np.full(length, value, np.float32), rate_hz=8000
+    )
+
+
+def test_short_sounds_are_followed_by_silence() -> None:
+    view = collate([make_sound(3, 0.5), make_sound(5, 0.25)])
+    assert view.audio is not None
+    assert view.audio.tolist() == [[0.5, 0.5, 0.5, 0, 0], [0.25] * 5]
+    assert view.num_samples is not None
+    assert view.num_samples.tolist() == [3, 5]
+
+
+def test_sounds_of_parts_are_padded_to_the_longest_of_all() -> None:
+    joiner = Joiner(3)
+    for number, lengths in enumerate([(3, 2), (4,)]):
+        views = (collate([make_sound(length, 0.5) for length in lengths]),)
+        addresses = tuple(Address(number, i) for i in range(len(lengths)))
+        joiner.add(Batch(step=0, addresses=addresses, keys=("",) * len(lengths), views=views))
+    view = joiner.batch().views[0]
+    assert view.audio is not None
+    assert view.audio.tolist() == [[0.5, 0.5, 0.5, 0], [0.5, 0.5, 0, 0], [0.5] * 4]
+    assert view.num_samples is not None
+    assert view.num_samples.tolist() == [3, 2, 4]
+
+
 def make_part(sizes: list[tuple[int, int]], first: int) -> Batch:
     clips = [make_clip(h, w, first + i, audio=True) for i, (h, w) in enumerate(sizes)]
     return Batch(
@@ -68,7 +95,7 @@ def test_parts_become_the_batch_that_was_cut() -> None:
     joined = joiner.batch()
     assert joined.addresses == whole.addresses
     assert joined.keys == whole.keys
-    for name in ("video", "size_px", "pts_s", "audio", "audio_start_s"):
+    for name in ("video", "size_px", "pts_s", "audio", "audio_start_s", "num_samples"):
         ours, theirs = getattr(joined.views[0], name), getattr(whole.views[0], name)
         np.testing.assert_array_equal(ours, theirs)
     assert joined.num_bad_packets == 6

@@ -1,0 +1,74 @@
+"""Several objectives in one run, on shared encoders: the loss is their weighted sum."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import nn
+
+from avrep.augment.video_config import VideoAugmentConfig
+from avrep.models.features import Encoder
+from avrep.objectives.base import BatchTensors, LossOut, Objective
+from avrep.sampling.spec import ViewSpec, num_views
+
+
+class Joint(Objective):
+    """All parts see the same items in each step: one visit of an item serves them all.
+
+    Each part draws its own clips, since its specs have lanes of their own. Its metrics have its
+    name in front.
+
+    Args:
+        parts: by name, in the order in which their views stand in a batch.
+        weights: of each part's loss in the sum, as many.
+
+    Raises:
+        ValueError: two parts have different encoders of one name.
+    """
+
+    def __init__(self, parts: dict[str, Objective], weights: Sequence[float]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleDict(parts)
+        self._weights = dict(zip(parts, weights, strict=True))
+        self.encoders()
+
+    def view_specs(self) -> tuple[ViewSpec, ...]:
+        return tuple(spec for _, part in self._named() for spec in part.view_specs())
+
+    def augments(self) -> tuple[VideoAugmentConfig | None, ...]:
+        return tuple(augment for _, part in self._named() for augment in part.augments())
+
+    def encoders(self) -> dict[str, Encoder]:
+        found: dict[str, Encoder] = {}
+        for name, part in self._named():
+            for kind, encoder in part.encoders().items():
+                if found.setdefault(kind, encoder) is not encoder:
+                    raise ValueError(f"{name} has another {kind} encoder than the parts before it")
+        return found
+
+    def forward(self, batch: BatchTensors, rng: torch.Generator) -> LossOut:
+        loss = torch.zeros((), device=rng.device)
+        metrics: dict[str, torch.Tensor] = {}
+        first = 0
+        for name, part in self._named():
+            last = first + sum(num_views(spec) for spec in part.view_specs())
+            own = BatchTensors(
+                step=batch.step, views=batch.views[first:last], addresses=batch.addresses
+            )
+            # Through the module, so that hooks see the pass.
+            out: LossOut = part(own, rng)
+            loss = loss + self._weights[name] * out.loss
+            metrics[f"{name}_loss"] = out.loss.detach()
+            metrics |= {f"{name}_{metric}": value for metric, value in out.metrics.items()}
+            first = last
+        if first != len(batch.views):
+            raise ValueError(f"the parts want {first} views, got {len(batch.views)}")
+        return LossOut(loss=loss, metrics=metrics)
+
+    def after_step(self, step: int, total_steps: int) -> None:
+        for _, part in self._named():
+            part.after_step(step, total_steps)
+
+    def _named(self) -> Iterator[tuple[str, Objective]]:
+        for name, part in self.parts.items():
+            assert isinstance(part, Objective)
+            yield name, part
