@@ -53,6 +53,8 @@ class AudioStream:
     codec: str
     start_s: float = 0.0
     """When the first sample is heard."""
+    end_s: float | None = None
+    """When the last sample has been heard; None in catalogues that did not write it down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

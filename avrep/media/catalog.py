@@ -59,6 +59,8 @@ SCHEMA = pa.schema(
                     ("channels", pa.int32()),
                     ("codec", pa.string()),
                     ("start_s", pa.float64()),
+                    # As with crc32: null where a catalogue was written without it.
+                    ("end_s", pa.float64()),
                 ]
             ),
         ),

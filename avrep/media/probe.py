@@ -63,8 +63,8 @@ def probe(
         if media.audio is not None:
             if found.sound is None or found.sound_end_ticks is None:
                 raise MediaError("audio", "no sample could be decoded")
-            audio = _audio_stream(media, media.audio, found.sound)
             end_s = float(found.sound_end_ticks * time_base(media.audio) - media.origin_s)
+            audio = _audio_stream(media, media.audio, found.sound, end_s)
             duration_s = max(duration_s, end_s)
     if duration_s > limits.max_duration_s:
         raise MediaError("limits", f"lasts {duration_s:.0f} s, over {limits.max_duration_s:.0f} s")
@@ -133,11 +133,14 @@ def _video_stream(stream: av.VideoStream, frame: av.VideoFrame, times: FrameTime
     )
 
 
-def _audio_stream(media: MediaFile, stream: av.AudioStream, sound: av.AudioFrame) -> AudioStream:
+def _audio_stream(
+    media: MediaFile, stream: av.AudioStream, sound: av.AudioFrame, end_s: float
+) -> AudioStream:
     start_ticks = next((t for t in (sound.pts, stream.start_time) if t is not None), 0)
     return AudioStream(
         rate_hz=sound.sample_rate,
         channels=sound.layout.nb_channels,
         codec=stream.codec_context.codec.canonical_name,
         start_s=media.seconds(start_ticks, time_base(stream)),
+        end_s=end_s,
     )
