@@ -8,7 +8,6 @@ the culprit is known.
 import csv
 import multiprocessing
 import os
-import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -23,6 +22,7 @@ from avrep.media import shards
 from avrep.media.catalog import write_catalog
 from avrep.media.deadline import ended_after
 from avrep.media.limits import DecodeLimits
+from avrep.media.own_process import OwnProcess
 from avrep.media.probe import probe
 from avrep.media.sources import SourceEntry, list_sources
 from avrep.media.storage import StorageConfig
@@ -248,13 +248,11 @@ def _finished(
 def _probe_alone(
     entry: SourceEntry, root: str, probe_one: ProbeOne, deadline_s: float
 ) -> MediaItem | Reject:
-    began_s = time.monotonic()
-    try:
-        return next(_probe_in_pool([entry], root, 1, probe_one, deadline_s))[1]
-    except BrokenProcessPool:
-        if time.monotonic() - began_s >= deadline_s:
-            return _reject(entry, "deadline", f"not opened within {deadline_s:g} s")
-        return _reject(entry, "crash", "opening it ends the process that opens it")
+    with OwnProcess(probe_one, DecodeLimits().max_memory_bytes) as process:
+        try:
+            return process.call(deadline_s, entry, root)
+        except MediaError as error:
+            return _reject(entry, error.stage, error.reason)
 
 
 def _reject(entry: SourceEntry, stage: str, reason: str) -> Reject:

@@ -11,16 +11,18 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from avrep.errors import MediaError
-from avrep.sampling.clips import ClipConfig
+from avrep.frozen import FrozenConfig
 from avrep.types import ClipTimes, MediaItem
 
 
-class SyncConfig(ClipConfig):
+class SyncConfig(FrozenConfig):
     """Synchformer's clips (arXiv 2401.16423): 5 s at 25 frames a second, 21 offsets in +-2 s."""
 
     kind: Literal["sync"] = "sync"
     num_frames: int = Field(default=125, ge=1, le=4096)
+    """Frames in a clip."""
     stride: int = Field(default=1, ge=1, le=1024)
+    """Distance between neighbouring frames of a clip, counted at `fps`."""
     fps: float = Field(default=25.0, gt=0, le=1000)
     """Frames a second at which pictures are taken, whatever the video's own rate."""
     max_offset_s: float = Field(default=2.0, ge=0, le=60)

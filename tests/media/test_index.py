@@ -69,6 +69,8 @@ def probe_or_die(entry, root):
 """
 
 
+@pytest.mark.faults
+@pytest.mark.slow
 def test_a_file_that_ends_or_holds_its_process_costs_that_file_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
