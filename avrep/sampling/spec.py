@@ -16,13 +16,16 @@ from avrep.sampling.clips import (
     uniform_clips,
 )
 from avrep.sampling.pairs import PairConfig, sample_pair
+from avrep.sampling.speeds import SpeedsConfig, sample_speeds
 from avrep.types import ClipTimes, Geometry, MediaItem, VideoStream
 from avrep.units import mid_frame_s, num_frames
 
 # Stored times are ratios of integers turned into doubles.
 _CLOSE_FRAMES = 1e-6
 
-SamplerConfig = Annotated[PairConfig | UniformConfig | DenseConfig, Field(discriminator="kind")]
+SamplerConfig = Annotated[
+    PairConfig | SpeedsConfig | UniformConfig | DenseConfig, Field(discriminator="kind")
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,8 @@ def num_views(spec: ViewSpec) -> int:
     match spec.sampler:
         case PairConfig():
             return 2
+        case SpeedsConfig():
+            return 3
         case UniformConfig(num_clips=num_clips) | DenseConfig(num_clips=num_clips):
             return num_clips
         case _:
@@ -70,6 +75,8 @@ def draw_views(spec: ViewSpec, item: MediaItem, rng: np.random.Generator) -> tup
     match spec.sampler:
         case PairConfig():
             clips: tuple[FrameNumbers, ...] = sample_pair(length, spec.sampler, rng, keyframes)
+        case SpeedsConfig():
+            clips = sample_speeds(length, spec.sampler, rng, keyframes)
         case UniformConfig():
             clips = uniform_clips(length, spec.sampler, rng, keyframes)
         case DenseConfig():
