@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from avrep.models.features import Encoder, Features
-from avrep.models.video_conv import VideoConvConfig, build_video_conv
+from avrep.models.seeded import seeded
 from avrep.objectives.base import BatchTensors, ViewTensors
 from avrep.objectives.rspnet import Rspnet, RspnetConfig
 from avrep.sampling.spec import num_views
@@ -246,22 +246,42 @@ def _waves(num_clips: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     return query, same, other_speed
 
 
+class _TwoConvolutions(Encoder):
+    """What little it takes to see motion."""
+
+    def __init__(self) -> None:
+        super().__init__(32)
+        with seeded(0, "test"):
+            self.layers = nn.Sequential(
+                nn.Conv3d(3, 32, (3, 5, 5), stride=(1, 2, 2)),
+                nn.ReLU(),
+                nn.Conv3d(32, 32, 3, stride=(1, 2, 2)),
+                nn.ReLU(),
+            )
+
+    def forward(self, clips: Tensor, /) -> Features:
+        maps = self.layers(clips)
+        _, _, t, h, w = maps.shape
+        return Features(
+            tokens=maps.flatten(2).transpose(1, 2), grid=(t, h, w), pooled=maps.mean(dim=(2, 3, 4))
+        )
+
+
 def test_it_learns_to_tell_speeds_apart() -> None:
     config = RspnetConfig(queue_size=64, momentum=0.9, out_width=16)
-    encoder = build_video_conv(VideoConvConfig(arch="r3d_18_fast", base_width=4), 0)
-    objective = Rspnet(config, encoder, 0)
+    objective = Rspnet(config, _TwoConvolutions(), 0)
     optimizer = build_optimizer(
         objective.named_parameters(), OptimConfig(name="adamw", lr=0.003, weight_decay=0.0)
     )
     unseen = _batch(*_waves(64, 1000))
-    accuracies = []
-    for step in range(60):
-        if step in (0, 59):
-            with torch.no_grad():
-                accuracies.append(objective(unseen, torch.Generator()).metrics["speed_accuracy"])
-        out = objective(_batch(*_waves(16, step), step=step), torch.Generator())
+    before = objective(unseen, torch.Generator()).metrics
+    for step in range(50):
+        loss = objective(_batch(*_waves(32, step), step=step), torch.Generator()).loss
         optimizer.zero_grad()
-        out.loss.backward()
+        loss.backward()
         optimizer.step()
-        objective.after_step(step + 1, 60)
-    assert accuracies[0] < 0.7 < 0.9 < accuracies[1]
+        objective.after_step(step + 1, 50)
+    after = objective(unseen, torch.Generator()).metrics
+    # Chance is 1/2, and a loss at the margin of 2 where all clips look equally fast.
+    assert after["speed_accuracy"].item() > 0.9
+    assert after["speed_loss"].item() < 0.5 < 1.5 < before["speed_loss"].item()

@@ -18,6 +18,8 @@ from avrep.models.video_conv import VideoConvConfig, build_video_conv
 from avrep.objectives.base import BatchTensors, ViewTensors
 from avrep.objectives.rspnet import Rspnet, RspnetConfig
 
+pytestmark = pytest.mark.slow
+
 _RANKS = 2
 _LOCAL = 3
 _STEPS = 2
