@@ -271,17 +271,17 @@ def test_it_learns_to_tell_speeds_apart() -> None:
     config = RspnetConfig(queue_size=64, momentum=0.9, out_width=16)
     objective = Rspnet(config, _TwoConvolutions(), 0)
     optimizer = build_optimizer(
-        objective.named_parameters(), OptimConfig(name="adamw", lr=0.003, weight_decay=0.0)
+        objective.named_parameters(), OptimConfig(name="adamw", lr=0.002, weight_decay=0.0)
     )
     unseen = _batch(*_waves(64, 1000))
     before = objective(unseen, torch.Generator()).metrics
-    for step in range(50):
+    for step in range(120):
         loss = objective(_batch(*_waves(32, step), step=step), torch.Generator()).loss
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        objective.after_step(step + 1, 50)
+        objective.after_step(step + 1, 120)
     after = objective(unseen, torch.Generator()).metrics
     # Chance is 1/2, and a loss at the margin of 2 where all clips look equally fast.
-    assert after["speed_accuracy"].item() > 0.9
+    assert after["speed_accuracy"].item() > 0.95
     assert after["speed_loss"].item() < 0.5 < 1.5 < before["speed_loss"].item()
