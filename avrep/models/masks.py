@@ -1,0 +1,190 @@
+"""Which places of a grid a network sees and which are hidden from it, drawn by numpy's generators.
+
+A grid is (time, height, width) in places, numbered in row-major order.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from avrep.frozen import FrozenConfig
+from avrep.models.positions import Grid
+
+Places = Annotated[npt.NDArray[np.int64], "n"]
+
+# A product such as 160 * (1 - 0.9) falls just short of the 16 that is meant.
+_CLOSE = 1e-6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mask:
+    """A clip's places, parted in two, each part ascending."""
+
+    kept: Places
+    masked: Places
+
+
+def tube_mask(grid: Grid, ratio: float, draws: np.random.Generator) -> Mask:
+    """VideoMAE's: one random map of height and width, the same at all times.
+
+    floor(ratio * height * width) places of the map are hidden: 176 of 196 at ratio 0.9, so that 160
+    of 1568 tokens are seen (arXiv 2203.12602; released code).
+
+    Args:
+        grid: (time, height, width) in places.
+        ratio: in (0, 1).
+        draws: where the randomness comes from.
+
+    Raises:
+        ValueError: nothing would be hidden, or nothing seen.
+    """
+    t, h, w = grid
+    num_masked = math.floor(ratio * h * w + _CLOSE)
+    hidden = np.zeros(h * w, dtype=bool)
+    hidden[draws.permutation(h * w)[:num_masked]] = True
+    return _mask(np.tile(hidden, t))
+
+
+def random_mask(grid: Grid, ratio: float, draws: np.random.Generator) -> Mask:
+    """MAE-ST's: places of time and space alike, without structure.
+
+    The floor((1 - ratio) * places) places of least noise are seen: 156 of 1568 at ratio 0.9 (arXiv
+    2205.09113; released code).
+
+    Args:
+        grid: (time, height, width) in places.
+        ratio: in (0, 1).
+        draws: where the randomness comes from.
+
+    Raises:
+        ValueError: nothing would be hidden, or nothing seen.
+    """
+    num_places = math.prod(grid)
+    num_kept = math.floor((1 - ratio) * num_places + _CLOSE)
+    hidden = np.ones(num_places, dtype=bool)
+    hidden[np.argsort(draws.random(num_places))[:num_kept]] = False
+    return _mask(hidden)
+
+
+class BlockMaskConfig(FrozenConfig):
+    """V-JEPA's blocks: boxes of one size that span all of the time."""
+
+    num_blocks: int = Field(ge=1, le=64)
+    scale: float = Field(gt=0, le=1)
+    """A block's share of a frame's places."""
+    aspect: tuple[float, float] = (0.75, 1.5)
+    """Range of a block's height divided by its width."""
+
+
+SHORT_RANGE = BlockMaskConfig(num_blocks=8, scale=0.15)
+LONG_RANGE = BlockMaskConfig(num_blocks=2, scale=0.7)
+
+
+def block_size(grid: Grid, config: BlockMaskConfig, draws: np.random.Generator) -> tuple[int, int]:
+    """Height and width of V-JEPA's blocks, in places; one draw serves a whole step.
+
+    With n = floor(scale * height * width) and an aspect a uniform in its range, round(sqrt(n a)) by
+    round(sqrt(n / a)), neither larger than the frame (arXiv 2404.08471; released code).
+
+    Args:
+        grid: (time, height, width) in places.
+        config: which blocks.
+        draws: where the randomness comes from; a function of the step, so that ranks agree.
+    """
+    _, h, w = grid
+    area = math.floor(config.scale * h * w + _CLOSE)
+    aspect = draws.uniform(*config.aspect)
+    height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+    return min(max(height, 1), h), min(max(width, 1), w)
+
+
+def block_mask(
+    grid: Grid, size: tuple[int, int], num_blocks: int, draws: np.random.Generator
+) -> Mask:
+    """V-JEPA's: what any of the blocks covers is hidden, at all times; the rest is the context.
+
+    Blocks may overlap. When they leave no context, all of them are drawn again.
+
+    Args:
+        grid: (time, height, width) in places.
+        size: height and width of a block, from `block_size`.
+        num_blocks: how many.
+        draws: where the randomness comes from.
+
+    Raises:
+        ValueError: one block alone covers the frame.
+    """
+    t, h, w = grid
+    height, width = size
+    if (height, width) == (h, w):
+        raise ValueError(f"blocks of {height} x {width} places leave nothing of {h} x {w} to see")
+    hidden = np.ones((h, w), dtype=bool)
+    while hidden.all():
+        hidden[:] = False
+        tops = draws.integers(0, h - height + 1, size=num_blocks)
+        lefts = draws.integers(0, w - width + 1, size=num_blocks)
+        for top, left in zip(tops, lefts, strict=True):
+            hidden[top : top + height, left : left + width] = True
+    return _mask(np.tile(hidden.ravel(), t))
+
+
+def truncated(masks: Sequence[Mask]) -> tuple[Mask, ...]:
+    """Each part cut to the batch's shortest, so that the parts can be stacked, as V-JEPA does.
+
+    What is cut off are the last places, those of the latest times. A place that is cut from both
+    parts is neither seen nor predicted.
+    """
+    num_kept = min(len(mask.kept) for mask in masks)
+    num_masked = min(len(mask.masked) for mask in masks)
+    return tuple(Mask(kept=mask.kept[:num_kept], masked=mask.masked[:num_masked]) for mask in masks)
+
+
+def stacked(masks: Sequence[Mask], device: torch.device) -> tuple[Tensor, Tensor]:
+    """The kept and the masked places of a batch, int64[b k] and int64[b m], on the device.
+
+    Raises:
+        ValueError: clips differ in how many places they keep or hide.
+    """
+    sizes = {(len(mask.kept), len(mask.masked)) for mask in masks}
+    if len(sizes) != 1:
+        raise ValueError(f"clips of a batch must keep and hide equally many places; got {sizes}")
+    kept = np.stack([mask.kept for mask in masks])
+    masked = np.stack([mask.masked for mask in masks])
+    return torch.from_numpy(kept).to(device), torch.from_numpy(masked).to(device)
+
+
+def take_places(rows: Tensor, places: Tensor) -> Tensor:
+    """Each clip's own choice of rows.
+
+    Args:
+        rows: [b n d].
+        places: int64[b k], each in [0, n).
+
+    Returns:
+        [b k d].
+
+    Raises:
+        ValueError: `places` has another form.
+    """
+    if places.ndim != 2 or places.dtype != torch.int64 or places.shape[0] != rows.shape[0]:
+        raise ValueError(
+            f"{rows.shape[0]} clips want their places as int64[{rows.shape[0]} k]; "
+            f"got {str(places.dtype).removeprefix('torch.')}{list(places.shape)}"
+        )
+    return rows.gather(1, places[:, :, None].expand(-1, -1, rows.shape[2]))
+
+
+def _mask(hidden: npt.NDArray[np.bool_]) -> Mask:
+    if hidden.all() or not hidden.any():
+        raise ValueError(
+            f"a mask must hide some of the {len(hidden)} places and show some; "
+            f"this one hides {int(hidden.sum())}"
+        )
+    return Mask(kept=np.flatnonzero(~hidden), masked=np.flatnonzero(hidden))

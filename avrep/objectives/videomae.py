@@ -1,0 +1,113 @@
+"""VideoMAE: predict the pixels of hidden tubes (arXiv 2203.12602).
+
+Tong, Song, Wang, Wang, "VideoMAE: Masked Autoencoders are Data-Efficient Learners for
+Self-Supervised Video Pre-Training", NeurIPS 2022. The released code is MCG-NJU/VideoMAE.
+"""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+from torch import Tensor
+
+from avrep.augment.video_config import VideoAugmentConfig
+from avrep.frozen import FrozenConfig
+from avrep.losses.masked_pixels import channel_spread, cut_cubes
+from avrep.models.features import Encoder
+from avrep.models.mae_decoder import MaeDecoder, MaeDecoderConfig
+from avrep.models.masks import Mask, tube_mask
+from avrep.models.seeded import seeded
+from avrep.objectives.masked_video import MaskedVideo, tubelet_encoder
+from avrep.sampling.clips import UniformConfig
+
+
+class VideomaeConfig(FrozenConfig):
+    """VideoMAE's clips, mask and decoder; the defaults are the paper's for ViT-B on Kinetics-400."""
+
+    kind: Literal["videomae"] = "videomae"
+    sampler: UniformConfig = UniformConfig(num_frames=16, stride=4)
+    """A clip of 16 frames at stride 4; Something-Something and HMDB51 have stride 2."""
+    short_side_px: int | None = Field(default=320, ge=8, le=4096)
+    """Frames are decoded to this short side before the crop; None: as stored. The released code takes
+    what is stored, and its videos of Kinetics are stored like this."""
+    crop_px: int = Field(default=224, ge=8, le=1024)
+    """Side of the square frames that the encoder sees."""
+    flip_probability: float = Field(default=0.5, ge=0, le=1)
+    """Paper: clips of Kinetics are mirrored, those of Something-Something are not. The released
+    pretraining mirrors none."""
+    mask_ratio: float = Field(default=0.9, gt=0, lt=1)
+    """Share of the tubes that are hidden; 0.75 on UCF101 and HMDB51."""
+    decoder: MaeDecoderConfig = MaeDecoderConfig()
+    """384-d, 4 blocks, 6 heads. For other encoders half their width: 192-d with 3 heads, 512-d with
+    8, 640-d with 8."""
+
+
+class Videomae(MaskedVideo):
+    """The mean squared error between hidden cubes and what is made of the visible tokens.
+
+    A target is a cube's pixels in [0, 1], each channel with its own mean and deviation taken out.
+    Wanted is a `TubeletVit` with "sinusoid" positions; others are taken too.
+
+    One thing is not as published: the paper's MultiScaleCrop, whose sides are one of 1, 0.875, 0.75
+    and 0.66 of the short side at one of 13 places, is here a crop of uniform place with an area in
+    [0.5, 1] and an aspect in [0.75, 1.333], as in MAE-ST.
+
+    Args:
+        config: sizes and constants.
+        encoder: the video encoder to train, a `TubeletVit` built for the config's clips.
+        seed: the run's seed; the decoder's first weights and every clip's mask are functions of it.
+
+    Raises:
+        ConfigError: the encoder is another, or is built for other clips.
+    """
+
+    def __init__(self, config: VideomaeConfig, encoder: Encoder, seed: int) -> None:
+        vit = tubelet_encoder(
+            "videomae", encoder, num_frames=config.sampler.num_frames, crop_px=config.crop_px
+        )
+        cube = vit.config.tubelet
+        with seeded(seed, "videomae.decoder"):
+            decoder = MaeDecoder(
+                config.decoder,
+                encoder_width=vit.width,
+                grid=vit.config.grid,
+                num_values=3 * cube[0] * cube[1] * cube[2],
+                positions="sinusoid",
+                embed_bias=False,
+            )
+        super().__init__(
+            vit,
+            decoder,
+            cube,
+            seed,
+            sampler=config.sampler,
+            short_side_px=config.short_side_px,
+            augment=_augment(config),
+        )
+        self.config = config
+
+    def draw_mask(self, draws: np.random.Generator) -> Mask:
+        return tube_mask(self.encoder.config.grid, self.config.mask_ratio, draws)
+
+    def cubes(self, video: Tensor) -> Tensor:
+        return cut_cubes(video, self.cube) * self.std + self.mean
+
+    def spread(self, cubes: Tensor) -> tuple[Tensor, Tensor]:
+        return channel_spread(cubes)
+
+    def colours(self, cubes: Tensor) -> Tensor:
+        return cubes
+
+
+def _augment(config: VideomaeConfig) -> VideoAugmentConfig:
+    return VideoAugmentConfig(
+        crop_px=config.crop_px,
+        area=(0.5, 1.0),
+        aspect=(0.75, 1.333),
+        flip_probability=config.flip_probability,
+        jitter_probability=0.0,
+        gray_probability=0.0,
+        blur_probability=0.0,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+    )
