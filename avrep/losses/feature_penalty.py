@@ -1,0 +1,25 @@
+"""The penalty that keeps a waveform encoder's convolutions from growing."""
+
+import torch
+from torch import Tensor
+
+
+def squared_features(features: Tensor, num_frames: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum of squares of the clips' own features, and how many numbers were summed.
+
+    wav2vec 2.0 and HuBERT penalise the mean square of the convolutions' raw output. fairseq takes
+    the mean over padded frames too; here it is over the clips' own. fairseq multiplies the mean by
+    the number of masked frames because its loss is a sum over these, which it divides by their
+    number later: beside a mean over masked frames the penalty is the plain mean square.
+
+    Args:
+        features: float[b n c].
+        num_frames: int64[b]: frames that are the clip's own.
+
+    Returns:
+        float32[] and int64[].
+    """
+    valid = torch.arange(features.shape[1], device=features.device) < num_frames[:, None]
+    with torch.autocast(features.device.type, enabled=False):
+        squares = features.float().square().sum(dim=2)
+        return (squares * valid).sum(), num_frames.sum() * features.shape[2]
