@@ -37,7 +37,7 @@ class WaveformConfig(FrozenConfig):
     size: Literal["base", "large", "tiny"] = "base"
     """base: 12 layers, 768 wide, 94.4 M parameters. large: 24 layers, 1024 wide, 315.4 M, layers
     normalised first, each convolution followed by a norm, each clip's waveform normalised. tiny:
-    4 layers, 192 wide, 64 to 128 channels, 2.3 M, else like base; avrep default, for the CPU."""
+    4 layers, 192 wide, 64 to 128 channels, 2.2 M, else like base; avrep default, for the CPU."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """In attention, after attention and feed-forward blocks, and on the transformer's input. The
     published base has 0.1, the published large none."""
