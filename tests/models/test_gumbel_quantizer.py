@@ -74,6 +74,7 @@ def test_the_noise_is_gumbel_s_and_follows_its_generator() -> None:
     assert torch.equal(noise, gumbel_noise(2000, 2, 50, torch.Generator().manual_seed(0)))
 
 
+@pytest.mark.slow
 def test_it_equals_transformers_quantiser() -> None:
     transformers = pytest.importorskip("transformers")
     module = pytest.importorskip("transformers.models.wav2vec2.modeling_wav2vec2")

@@ -124,6 +124,7 @@ def test_hidden_states_are_torchaudio_s(norm_first: bool) -> None:
     assert torch.allclose(states[-1], layers[-1]) == (not norm_first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["Wav2Vec2", "Hubert"])
 @pytest.mark.parametrize("norm", ["group", "layer"])
 def test_hidden_states_are_transformers_s(
