@@ -40,8 +40,8 @@ def test_with_noise_value_and_gradient_are_torch_s_gumbel_softmax() -> None:
     weights = torch.randn(7, 8, generator=torch.Generator().manual_seed(3))
     out = quantizer(features, noise=noise, temperature=0.7)
     (out.vectors * weights).sum().backward()
-    gradients = [parameter.grad.clone() for parameter in quantizer.parameters()]
-    quantizer.zero_grad()
+    gradients = [parameter.grad for parameter in quantizer.parameters()]
+    quantizer.zero_grad(set_to_none=True)
 
     # torch draws its noise as minus the log of exponentials from the global generator.
     torch.manual_seed(2)

@@ -204,7 +204,7 @@ def test_the_large_form_hears_no_loudness() -> None:
 
 
 def test_masked_frames_are_replaced_behind_the_projection() -> None:
-    theirs = _torchaudio_model(norm_first=False)
+    theirs: Any = _torchaudio_model(norm_first=False)
     encoder = _around(theirs)
     sound, embedding = _sound(2, 6000), _sound(48, seed=1)
     masked = torch.rand(2, 18, generator=torch.Generator().manual_seed(2)) < 0.4
@@ -230,7 +230,8 @@ def test_a_skipped_layer_is_passed_over_and_still_takes_part() -> None:
     assert torch.equal(states[1][1], states[0][1])
     assert not torch.equal(states[1][0], states[0][0])
     states[-1].square().sum().backward()
-    for number, layer in enumerate(encoder.encoder.transformer.layers):
+    transformer: Any = encoder.encoder.transformer
+    for number, layer in enumerate(transformer.layers):
         for parameter in layer.parameters():
             assert parameter.grad is not None
             if number == 1:
@@ -243,14 +244,16 @@ def test_weights_follow_the_seed_alone_and_start_as_fairseq_s() -> None:
     assert torch.equal(torch.get_rng_state(), before)
     for name, value in first.state_dict().items():
         assert torch.equal(value, again.state_dict()[name])
-    conv = first.encoder.transformer.pos_conv_embed.conv
-    assert not torch.equal(conv.weight, other.encoder.transformer.pos_conv_embed.conv.weight)
-    assert conv.weight.std().item() == pytest.approx((4 / (192 * 128)) ** 0.5, rel=0.02)
-    dense = first.encoder.transformer.layers[2].feed_forward.intermediate_dense
+    transformer: Any = first.encoder.transformer
+    kernels = transformer.pos_conv_embed.conv.weight
+    others: Any = other.encoder.transformer
+    assert not torch.equal(kernels, others.pos_conv_embed.conv.weight)
+    assert kernels.std().item() == pytest.approx((4 / (192 * 128)) ** 0.5, rel=0.02)
+    dense = transformer.layers[2].feed_forward.intermediate_dense
     assert dense.weight.std().item() == pytest.approx(0.02, rel=0.02)
     assert (dense.bias == 0).all()
-    second = first.feature_extractor.conv_layers[1].conv.weight
-    assert second.std().item() == pytest.approx((2 / (64 * 3)) ** 0.5, rel=0.05)
+    second: Any = first.feature_extractor.conv_layers[1]
+    assert second.conv.weight.std().item() == pytest.approx((2 / (64 * 3)) ** 0.5, rel=0.05)
 
 
 def test_it_runs_under_autocast() -> None:

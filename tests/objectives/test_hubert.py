@@ -11,11 +11,13 @@ import pytest
 import torch
 import torch.distributed as dist
 import torchaudio
+import yaml
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
+from torchaudio.models.wav2vec2.components import LogitGenerator
 
 from avrep import rng
 from avrep.models.span_masks import span_mask
@@ -105,7 +107,7 @@ def test_loss_and_gradients_are_those_of_torchaudio_s_pretraining_model() -> Non
     ours = objective.encoder
     encoder = torchaudio.models.Wav2Vec2Model(ours.feature_extractor, ours.encoder)
     mask = torch.from_numpy(_masks([8000] * 4, _ADDRESSES))
-    head = torchaudio.models.wav2vec2.components.LogitGenerator(192, 6, 16, False, False)
+    head = LogitGenerator(192, 6, 16, False, False)
     head.label_embeddings.data = objective.cluster_embeddings.data.clone()
     head.final_proj.load_state_dict(objective.project.state_dict())
     theirs = torchaudio.models.HuBERTPretrainModel(
@@ -205,6 +207,14 @@ def test_it_asks_for_what_the_released_code_uses() -> None:
     assert (config.mask_probability, config.mask_length) == (0.8, 10)
     assert (config.temperature, config.penalty_weight) == (0.1, 10.0)
     assert (config.feature_gradient_scale, config.layer_drop) == (0.1, 0.05)
+
+
+def test_the_recipe_is_the_defaults_written_out() -> None:
+    path = Path(__file__).parents[2] / "configs" / "hubert_ls960.yaml"
+    recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert HubertConfig.model_validate(recipe["objective"]) == HubertConfig()
+    assert recipe["objective"].keys() == HubertConfig.model_fields.keys()
+    assert WaveformConfig.model_validate(recipe["audio_encoder"]) == WaveformConfig()
 
 
 def test_other_batches_and_labels_are_refused() -> None:

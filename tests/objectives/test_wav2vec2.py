@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
+import yaml
 from pydantic import ValidationError
 from torch import Tensor
 from torch.multiprocessing.spawn import spawn
@@ -306,6 +307,14 @@ def test_it_asks_for_what_the_released_code_uses() -> None:
     assert (config.temperature, config.num_distractors) == (0.1, 100)
     assert (config.diversity_weight, config.penalty_weight) == (0.1, 10.0)
     assert (config.feature_gradient_scale, config.layer_drop) == (0.1, 0.05)
+
+
+def test_the_recipe_is_the_defaults_written_out() -> None:
+    path = Path(__file__).parents[2] / "configs" / "wav2vec2_ls960.yaml"
+    recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert Wav2vec2Config.model_validate(recipe["objective"]) == Wav2vec2Config()
+    assert recipe["objective"].keys() == Wav2vec2Config.model_fields.keys()
+    assert WaveformConfig.model_validate(recipe["audio_encoder"]) == WaveformConfig()
 
 
 def test_other_batches_are_refused() -> None:
