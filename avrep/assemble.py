@@ -12,18 +12,30 @@ import torch
 from avrep.config import DataConfig, RunConfig
 from avrep.errors import ConfigError
 from avrep.media.catalog import Catalog
-from avrep.models.video_conv import build_video_conv
+from avrep.methods import build_encoder, build_on
 from avrep.objectives.base import Objective
-from avrep.objectives.cvrl import Cvrl
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.plan import Plan
+from avrep.sampling.spec import wants_audio, wants_video
 from avrep.types import RowNumbers
 
 
 def build_objective(config: RunConfig) -> Objective:
     """The objective on freshly initialised encoders: the same weights for the same seed."""
-    encoder = build_video_conv(config.video_encoder, seed=config.seed)
-    return Cvrl(config.objective, encoder, seed=config.seed)
+    wanted = {"video": config.video_encoder, "audio": config.audio_encoder}
+    encoders = {
+        kind: build_encoder(encoder, config.seed)
+        for kind, encoder in wanted.items()
+        if encoder is not None
+    }
+    objective = build_on(config.objective, encoders, config.seed)
+    idle = encoders.keys() - objective.encoders().keys()
+    if idle:
+        raise ConfigError(
+            f"{config.objective.kind} does not train the {idle.pop()} encoder; take it out of the "
+            "config, or add an objective that does"
+        )
+    return objective
 
 
 def open_catalog(config: DataConfig) -> Catalog:
@@ -31,19 +43,26 @@ def open_catalog(config: DataConfig) -> Catalog:
 
 
 def usable_rows(
-    catalog: Catalog, *, split: str | None = None, keys: str | None = None
+    catalog: Catalog,
+    *,
+    video: bool = True,
+    audio: bool = False,
+    split: str | None = None,
+    keys: str | None = None,
 ) -> RowNumbers:
-    """The rows that have pictures and pass the filters.
+    """The rows that have the streams that are wanted and pass the filters.
 
     Args:
         catalog: whose rows.
+        video: they must have pictures.
+        audio: they must have sound.
         split: the label `split` must have this value.
         keys: path of a text file; an item's key must be a line of it.
 
     Raises:
         ConfigError: no row is left, or the file lists a key that the catalogue lacks.
     """
-    rows = catalog.rows_with(video=True)
+    rows = catalog.rows_with(video=video, audio=audio)
     if split is not None:
         labels = catalog.table(["labels"])["labels"]
         lookup = pc.MapLookupOptions(pa.scalar("split"), "first")
@@ -54,16 +73,27 @@ def usable_rows(
     if len(rows) == 0:
         wanted = "" if split is None else f" with label split={split}"
         wanted += "" if keys is None else f" among the keys of {keys}"
-        raise ConfigError(f"{catalog.path} has no item with video{wanted}; see avrep inspect")
+        streams = " and ".join(
+            name for name, is_wanted in (("video", video), ("sound", audio)) if is_wanted
+        )
+        raise ConfigError(f"{catalog.path} has no item with {streams}{wanted}; see avrep inspect")
     return rows
 
 
 def training_source(config: RunConfig, objective: Objective) -> StreamSource:
     """What the run's stream is made from."""
     catalog = open_catalog(config.data)
+    specs = objective.view_specs()
+    rows = usable_rows(
+        catalog,
+        video=any(wants_video(spec) for spec in specs),
+        audio=any(wants_audio(spec) for spec in specs),
+        split=config.data.split,
+        keys=config.data.keys,
+    )
     plan = Plan(
         seed=config.seed,
-        rows=usable_rows(catalog, split=config.data.split, keys=config.data.keys),
+        rows=rows,
         global_batch=config.train.batch_size,
         draws_per_visit=config.data.draws_per_visit,
         shuffle=config.data.shuffle,
@@ -71,7 +101,7 @@ def training_source(config: RunConfig, objective: Objective) -> StreamSource:
     return StreamSource(
         catalog=catalog,
         plan=plan,
-        specs=objective.view_specs(),
+        specs=specs,
         decoder=config.data.decoder,
         limits=config.data.limits,
         storage=config.data.storage,

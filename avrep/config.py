@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import Field, ValidationError
@@ -12,8 +12,7 @@ from avrep.frozen import FrozenConfig
 from avrep.media.decode import DecoderName
 from avrep.media.limits import DecodeLimits
 from avrep.media.storage import StorageConfig
-from avrep.models.video_conv import VideoConvConfig
-from avrep.objectives.cvrl import CvrlConfig
+from avrep.methods import AudioEncoderConfig, JointConfig, SingleObjectiveConfig, VideoEncoderConfig
 from avrep.pipeline.fetch import READ_AHEAD_BYTES
 from avrep.pipeline.shuffle import ShuffleConfig
 from avrep.pipeline.stream import PREFETCH_BYTES
@@ -71,8 +70,9 @@ class RunConfig(FrozenConfig):
 
     seed: int = Field(default=0, ge=0)
     data: DataConfig
-    video_encoder: VideoConvConfig
-    objective: CvrlConfig
+    video_encoder: VideoEncoderConfig | None = None
+    audio_encoder: AudioEncoderConfig | None = None
+    objective: Annotated[SingleObjectiveConfig | JointConfig, Field(discriminator="kind")]
     train: TrainConfig
     evaluation: EvaluationConfig = EvaluationConfig()
 
@@ -128,7 +128,7 @@ def _validated(model: type[T], tree: dict[str, Any], source: str) -> T:
     except ValidationError as error:
         problems = error.errors()
         first: dict[str, Any] = {**problems[0]}
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        where = ".".join(_path(first["loc"], tree)) or "the file"
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         if first["type"] == "extra_forbidden":
             what = "no such key"
@@ -138,6 +138,17 @@ def _validated(model: type[T], tree: dict[str, Any], source: str) -> T:
             given = "" if first["type"] == "missing" else f", got {first['input']!r}"
             what = first["msg"][:1].lower() + first["msg"][1:] + given
         raise ConfigError(f"{source}: {where}: {what}{more}") from error
+
+
+def _path(location: tuple[int | str, ...], tree: Any) -> list[str]:
+    """Where in the file a problem lies: pydantic puts the kind of a part into its path."""
+    found: list[str] = []
+    for place in location:
+        if isinstance(tree, dict) and place == tree.get("kind") and place not in tree:
+            continue
+        tree = tree.get(place) if isinstance(tree, dict) else None
+        found.append(str(place))
+    return found
 
 
 def dump_config(config: RunConfig) -> str:

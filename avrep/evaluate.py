@@ -29,6 +29,7 @@ from avrep.pipeline.plan import Sweep
 from avrep.pipeline.stream import OpenStream, plain_stream
 from avrep.pretrain import load_encoder
 from avrep.sampling.clips import DenseConfig
+from avrep.sampling.sound import SoundConfig
 from avrep.sampling.spec import ViewSpec
 from avrep.training import parallel
 from avrep.types import Batch, RowNumbers
@@ -145,14 +146,17 @@ def compare_measurements(
 
 def dense_spec(config: RunConfig, objective: Objective, num_clips: int) -> ViewSpec:
     """Evenly spaced clips with the objective's own distance between frames and decode geometry."""
-    spec = objective.view_specs()[0]
-    sampler = DenseConfig(
-        num_frames=config.evaluation.num_frames or spec.sampler.num_frames,
-        stride=spec.sampler.stride,
-        fps=spec.sampler.fps,
-        num_clips=num_clips,
-    )
-    return ViewSpec(sampler=sampler, geometry=spec.geometry)
+    for spec in objective.view_specs():
+        if isinstance(spec.sampler, SoundConfig):
+            continue
+        sampler = DenseConfig(
+            num_frames=config.evaluation.num_frames or spec.sampler.num_frames,
+            stride=spec.sampler.stride,
+            fps=spec.sampler.fps,
+            num_clips=num_clips,
+        )
+        return ViewSpec(sampler=sampler, geometry=spec.geometry)
+    raise _no_pictures()
 
 
 def crop_config(config: RunConfig, objective: Objective) -> CropConfig:
@@ -176,8 +180,12 @@ def video_augments(objective: Objective) -> tuple[VideoAugmentConfig, ...]:
     """
     found = tuple(augment for augment in objective.augments() if augment is not None)
     if not found:
-        raise ConfigError("the run's objective trains on sound alone; it has no video encoder")
+        raise _no_pictures()
     return found
+
+
+def _no_pictures() -> ConfigError:
+    return ConfigError("the run's objective trains on sound alone; it has no video encoder")
 
 
 class Embedder:

@@ -19,7 +19,7 @@ from avrep.pipeline.collate import collate
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.plan import Plan
 from avrep.pretrain import read_run_config
-from avrep.sampling.spec import SamplerConfig, ViewSpec, draw_views
+from avrep.sampling.spec import SamplerConfig, ViewSpec, draw_views, wants_audio, wants_video
 from avrep.types import Address, Batch, Geometry, MediaItem
 
 
@@ -53,8 +53,9 @@ def stream_clips(
         ConfigError: no such catalogue, or fewer videos than a batch has.
     """
     opened = Catalog.open(catalog)
-    plan = Plan(seed=seed, rows=usable_rows(opened), global_batch=batch_size)
     spec = ViewSpec(sampler=sampler, geometry=Geometry(short_side_px=short_side_px))
+    rows = usable_rows(opened, video=wants_video(spec), audio=wants_audio(spec))
+    plan = Plan(seed=seed, rows=rows, global_batch=batch_size)
     source = StreamSource(catalog=opened, plan=plan, specs=(spec,))
     steps = range(num_epochs * plan.steps_per_epoch)
     if num_decode_actors == 0:

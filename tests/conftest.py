@@ -101,7 +101,7 @@ def tiny_config(synth_catalog: Catalog) -> Callable[..., RunConfig]:
     def make(**train: object) -> RunConfig:
         tree = {
             "data": {"catalog": str(synth_catalog.path), "num_decode_actors": 0, "split": "train"},
-            "video_encoder": {"arch": "r3d_18_fast", "base_width": 4},
+            "video_encoder": {"kind": "video_conv", "arch": "r3d_18_fast", "base_width": 4},
             "objective": {
                 "kind": "cvrl",
                 "sampler": {"num_frames": 4, "stride": 2},

@@ -7,6 +7,7 @@ import yaml
 
 from avrep.config import differences, dump_config, load_config, parse_config
 from avrep.errors import ConfigError
+from avrep.objectives.cvrl import CvrlConfig
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 QUICKSTART = CONFIGS / "quickstart.yaml"
@@ -29,6 +30,7 @@ def test_the_published_recipe_has_the_papers_numbers() -> None:
     assert round(5 * 366_016 / 1024) == 1_787
     assert config.train.batch_size == 1024
     assert config.train.optim.lr == 0.32
+    assert isinstance(config.objective, CvrlConfig)
     assert config.objective.temperature == 0.1
 
 
@@ -37,6 +39,7 @@ def test_overrides_are_yaml_values_on_key_paths() -> None:
     config = load_config(QUICKSTART, overrides)
     assert config.train.num_steps == 70
     assert config.data.split == "train"
+    assert isinstance(config.objective, CvrlConfig)
     assert config.objective.sampler.stride == 4
     assert config.objective.sampler.num_frames == 8
     assert config.seed == 3

@@ -90,7 +90,7 @@ class Hubert(Objective):
     def view_specs(self) -> tuple[ViewSpec, ...]:
         geometry = Geometry(rate_hz=RATE_HZ)
         sampler = self.config.sampler
-        return (ViewSpec(sampler=sampler, geometry=geometry),)  # pyright: ignore[reportArgumentType]
+        return (ViewSpec(sampler=sampler, geometry=geometry),)
 
     def augments(self) -> tuple[None, ...]:
         return (None,)

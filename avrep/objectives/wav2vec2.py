@@ -111,7 +111,7 @@ class Wav2vec2(Objective):
     def view_specs(self) -> tuple[ViewSpec, ...]:
         geometry = Geometry(rate_hz=RATE_HZ)
         sampler = self.config.sampler
-        return (ViewSpec(sampler=sampler, geometry=geometry),)  # pyright: ignore[reportArgumentType]
+        return (ViewSpec(sampler=sampler, geometry=geometry),)
 
     def augments(self) -> tuple[None, ...]:
         return (None,)

@@ -12,10 +12,17 @@ from avrep.media.limits import DecodeLimits
 from avrep.media.storage import StorageConfig
 from avrep.pipeline.plan import Plan, Sweep
 from avrep.pipeline.quarantine import KnownBad
-from avrep.sampling.spec import ViewSpec, draw_views, num_views
+from avrep.sampling.spec import (
+    ViewSpec,
+    draw_views,
+    num_frames_in_view,
+    num_views,
+    sound_in_view_s,
+)
 from avrep.types import Address, Clip, ClipTimes, MediaItem, StageTimes
 
 _USUAL_PX = (1280, 720)
+_USUAL_RATE_HZ = 48_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,11 +115,14 @@ def read_example(
 def expected_bytes(source: StreamSource) -> int:
     """About how many bytes of clips one visit gives, of items of the usual shape."""
     num_draws = source.plan.draws_per_visit if isinstance(source.plan, Plan) else 1
-    num_pixels = [
-        num_views(spec) * spec.sampler.num_frames * math.prod(spec.geometry.size_px(*_USUAL_PX))
-        for spec in source.specs
-    ]
-    return 3 * num_draws * sum(num_pixels)
+    num_bytes = [num_views(spec) * _view_bytes(spec) for spec in source.specs]
+    return num_draws * sum(num_bytes)
+
+
+def _view_bytes(spec: ViewSpec) -> int:
+    frame_bytes = 3 * math.prod(spec.geometry.size_px(*_USUAL_PX))
+    sound_bytes = 4 * (spec.geometry.rate_hz or _USUAL_RATE_HZ) * sound_in_view_s(spec)
+    return frame_bytes * num_frames_in_view(spec) + round(sound_bytes)
 
 
 def _draw_times(

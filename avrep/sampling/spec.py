@@ -16,15 +16,18 @@ from avrep.sampling.clips import (
     uniform_clips,
 )
 from avrep.sampling.pairs import PairConfig, sample_pair
+from avrep.sampling.sound import SoundConfig, sound_crop
 from avrep.sampling.speeds import SpeedsConfig, sample_speeds
+from avrep.sampling.sync import SyncConfig, sync_clip
 from avrep.types import ClipTimes, Geometry, MediaItem, VideoStream
 from avrep.units import mid_frame_s, num_frames
 
 # Stored times are ratios of integers turned into doubles.
 _CLOSE_FRAMES = 1e-6
 
+VideoSamplerConfig = PairConfig | SpeedsConfig | UniformConfig | DenseConfig
 SamplerConfig = Annotated[
-    PairConfig | SpeedsConfig | UniformConfig | DenseConfig, Field(discriminator="kind")
+    VideoSamplerConfig | SoundConfig | SyncConfig, Field(discriminator="kind")
 ]
 
 
@@ -36,6 +39,24 @@ class ViewSpec:
     geometry: Geometry
 
 
+def wants_video(spec: ViewSpec) -> bool:
+    return not isinstance(spec.sampler, SoundConfig)
+
+
+def wants_audio(spec: ViewSpec) -> bool:
+    return isinstance(spec.sampler, SoundConfig | SyncConfig)
+
+
+def num_frames_in_view(spec: ViewSpec) -> int:
+    """Frames of each clip; 0 where only sound is wanted."""
+    return 0 if isinstance(spec.sampler, SoundConfig) else spec.sampler.num_frames
+
+
+def sound_in_view_s(spec: ViewSpec) -> float:
+    """Seconds of sound that each clip has at most."""
+    return spec.sampler.duration_s if isinstance(spec.sampler, SoundConfig | SyncConfig) else 0.0
+
+
 def num_views(spec: ViewSpec) -> int:
     """How many clips `draw_views` gives for one item."""
     match spec.sampler:
@@ -45,6 +66,8 @@ def num_views(spec: ViewSpec) -> int:
             return 3
         case UniformConfig(num_clips=num_clips) | DenseConfig(num_clips=num_clips):
             return num_clips
+        case SoundConfig() | SyncConfig():
+            return 1
         case _:
             assert_never(spec.sampler)
 
@@ -62,28 +85,50 @@ def draw_views(spec: ViewSpec, item: MediaItem, rng: np.random.Generator) -> tup
         rng: where the randomness comes from; a dense sampler leaves it untouched.
 
     Returns:
-        `num_views(spec)` times of clips, without sound.
+        `num_views(spec)` times of clips.
 
     Raises:
-        MediaError: the item has no video stream, or no usable frame rate or duration.
+        MediaError: the item lacks a stream that is wanted, has no usable frame rate or duration, or
+            is too short for a sampler that does not loop.
     """
+    match spec.sampler:
+        case SoundConfig():
+            return (_sound_times(item, spec.sampler, rng),)
+        case SyncConfig():
+            return (sync_clip(item, spec.sampler, rng),)
+        case _:
+            return _video_views(item, spec.sampler, rng)
+
+
+def _video_views(
+    item: MediaItem, sampler: VideoSamplerConfig, rng: np.random.Generator
+) -> tuple[ClipTimes, ...]:
     video = item.video
     if video is None:
         raise MediaError("video", "no video stream")
-    length, fps = _counted_frames(video, item.duration_s, spec.sampler.fps)
+    length, fps = _counted_frames(video, item.duration_s, sampler.fps)
     keyframes = _keyframes(video, length, fps)
-    match spec.sampler:
+    match sampler:
         case PairConfig():
-            clips: tuple[FrameNumbers, ...] = sample_pair(length, spec.sampler, rng, keyframes)
+            clips: tuple[FrameNumbers, ...] = sample_pair(length, sampler, rng, keyframes)
         case SpeedsConfig():
-            clips = sample_speeds(length, spec.sampler, rng, keyframes)
+            clips = sample_speeds(length, sampler, rng, keyframes)
         case UniformConfig():
-            clips = uniform_clips(length, spec.sampler, rng, keyframes)
+            clips = uniform_clips(length, sampler, rng, keyframes)
         case DenseConfig():
-            clips = dense_clips(length, spec.sampler, keyframes)
+            clips = dense_clips(length, sampler, keyframes)
         case _:
-            assert_never(spec.sampler)
+            assert_never(sampler)
     return tuple(_times(clip, fps, video.start_s) for clip in clips)
+
+
+def _sound_times(item: MediaItem, sampler: SoundConfig, rng: np.random.Generator) -> ClipTimes:
+    if item.audio is None:
+        raise MediaError("audio", "no sound stream")
+    end_s = item.duration_s if item.audio.end_s is None else item.audio.end_s
+    start_s = item.audio.start_s
+    first_s, last_s = sound_crop(end_s - start_s, sampler, rng)
+    return ClipTimes(frames_s=np.zeros(0), audio_s=(start_s + first_s, start_s + last_s))
 
 
 def _counted_frames(

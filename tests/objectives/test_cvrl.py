@@ -103,8 +103,8 @@ def test_it_equals_loops_over_embeddings_in_numpy() -> None:
 def test_it_asks_for_what_the_released_code_uses() -> None:
     objective = Cvrl(CvrlConfig(), _MeanColour(), 0)
     (spec,) = objective.view_specs()
-    assert (spec.sampler.num_frames, spec.sampler.stride, spec.sampler.fps) == (16, 2, None)
     assert isinstance(spec.sampler, PairConfig)
+    assert (spec.sampler.num_frames, spec.sampler.stride, spec.sampler.fps) == (16, 2, None)
     assert spec.sampler.power == 1.0
     assert spec.geometry.size_px(640, 480) == (341, 256)
     first, second = objective.augments()

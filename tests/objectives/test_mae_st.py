@@ -126,6 +126,7 @@ def test_it_asks_for_what_the_released_recipe_does() -> None:
         encoder = TubeletVit(TubeletVitConfig(size="large", positions="learned"))
     objective = MaeSt(MaeStConfig(), encoder, 0)
     (spec,) = objective.view_specs()
+    assert isinstance(spec.sampler, UniformConfig)
     assert (spec.sampler.num_frames, spec.sampler.stride, spec.sampler.fps) == (16, 4, 30)
     (augment,) = objective.augments()
     assert (augment.crop_px, augment.area, augment.aspect) == (224, (0.5, 1.0), (0.75, 1.333))

@@ -117,6 +117,7 @@ def test_it_asks_for_what_is_published() -> None:
         encoder = TubeletVit(TubeletVitConfig())
     objective = Videomae(VideomaeConfig(), encoder, 0)
     (spec,) = objective.view_specs()
+    assert isinstance(spec.sampler, UniformConfig)
     assert (spec.sampler.num_frames, spec.sampler.stride, spec.sampler.fps) == (16, 4, None)
     (augment,) = objective.augments()
     assert (augment.crop_px, augment.area, augment.aspect) == (224, (0.5, 1.0), (0.75, 1.333))

@@ -149,7 +149,7 @@ def test_senseless_catalogue_rows_are_refused(row: MediaItem):
 
 @pytest.mark.parametrize("config", [PairConfig(power=2.0), UniformConfig(), DenseConfig(fps=8.0)])
 def test_configs_come_back_from_plain_data_by_their_kind(config: ClipConfig):
-    adapter: TypeAdapter[PairConfig | UniformConfig | DenseConfig] = TypeAdapter(SamplerConfig)
+    adapter: TypeAdapter[SamplerConfig] = TypeAdapter(SamplerConfig)
     assert adapter.validate_python(config.model_dump()) == config
     with pytest.raises(ValidationError):
         adapter.validate_python({"kind": "pairs"})

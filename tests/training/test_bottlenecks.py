@@ -104,6 +104,7 @@ def test_a_stream_whose_stages_do_not_explain_the_waiting(
 
 def test_a_large_model_is_compute_bound(tiny_config: MakeConfig, tmp_path: Path) -> None:
     config = tiny_config(num_steps=1, warmup_steps=0)
+    assert config.video_encoder is not None
     large = config.video_encoder.model_copy(update={"base_width": 40})
     config = config.model_copy(update={"video_encoder": large})
     pretrain(config, tmp_path / "run", open_stream=stream_of())

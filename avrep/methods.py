@@ -1,0 +1,107 @@
+"""Which encoders and objectives there are: what a config may name, and how that is built."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, assert_never
+
+from pydantic import Field
+
+from avrep.errors import ConfigError
+from avrep.frozen import FrozenConfig
+from avrep.models.features import Encoder
+from avrep.models.tubelet_vit import TubeletVitConfig, build_tubelet_vit
+from avrep.models.video_conv import VideoConvConfig, build_video_conv
+from avrep.models.waveform import Waveform, WaveformConfig, build_waveform
+from avrep.objectives.base import Objective
+from avrep.objectives.cvrl import Cvrl, CvrlConfig
+from avrep.objectives.joint import Joint
+from avrep.objectives.mae_st import MaeSt, MaeStConfig
+from avrep.objectives.rspnet import Rspnet, RspnetConfig
+from avrep.objectives.videomae import Videomae, VideomaeConfig
+from avrep.objectives.wav2vec2 import Wav2vec2, Wav2vec2Config
+
+VideoEncoderConfig = Annotated[VideoConvConfig | TubeletVitConfig, Field(discriminator="kind")]
+AudioEncoderConfig = WaveformConfig
+SingleObjectiveConfig = Annotated[
+    CvrlConfig | RspnetConfig | VideomaeConfig | MaeStConfig | Wav2vec2Config,
+    Field(discriminator="kind"),
+]
+
+
+class PartConfig(FrozenConfig):
+    """One objective of several."""
+
+    weight: float = Field(default=1.0, ge=0)
+    """Of its loss in the sum."""
+    objective: SingleObjectiveConfig
+
+
+class JointConfig(FrozenConfig):
+    """Several objectives on the same encoders and items: the loss is their weighted sum."""
+
+    kind: Literal["joint"] = "joint"
+    parts: dict[Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")], PartConfig] = Field(
+        min_length=2
+    )
+    """By name, which stands before the names of its metrics."""
+
+
+def build_encoder(config: VideoEncoderConfig | AudioEncoderConfig, seed: int) -> Encoder:
+    """The encoder with fresh weights, a function of (config, seed)."""
+    match config:
+        case VideoConvConfig():
+            return build_video_conv(config, seed)
+        case TubeletVitConfig():
+            return build_tubelet_vit(config, seed)
+        case WaveformConfig():
+            return build_waveform(config, seed)
+        case _:
+            assert_never(config)
+
+
+def build_on(
+    config: SingleObjectiveConfig | JointConfig, encoders: Mapping[str, Encoder], seed: int
+) -> Objective:
+    """The objective on the encoders that a run has.
+
+    Args:
+        config: which objective.
+        encoders: "video", "audio", as far as there are.
+        seed: the run's seed.
+
+    Raises:
+        ConfigError: it needs an encoder that is not there, or of another kind.
+    """
+    match config:
+        case CvrlConfig():
+            return Cvrl(config, _video(encoders, config.kind), seed)
+        case RspnetConfig():
+            return Rspnet(config, _video(encoders, config.kind), seed)
+        case VideomaeConfig():
+            return Videomae(config, _video(encoders, config.kind), seed)
+        case MaeStConfig():
+            return MaeSt(config, _video(encoders, config.kind), seed)
+        case Wav2vec2Config():
+            return Wav2vec2(config, _waveform(encoders, config.kind), seed)
+        case JointConfig():
+            parts = {
+                name: build_on(part.objective, encoders, seed)
+                for name, part in config.parts.items()
+            }
+            return Joint(parts, [part.weight for part in config.parts.values()])
+        case _:
+            assert_never(config)
+
+
+def _video(encoders: Mapping[str, Encoder], method: str) -> Encoder:
+    if "video" not in encoders:
+        raise ConfigError(f"{method} trains a video encoder; add video_encoder: {{kind: ...}}")
+    return encoders["video"]
+
+
+def _waveform(encoders: Mapping[str, Encoder], method: str) -> Waveform:
+    encoder = encoders.get("audio")
+    if not isinstance(encoder, Waveform):
+        raise ConfigError(
+            f"{method} trains an encoder of waveforms; add audio_encoder: {{kind: waveform}}"
+        )
+    return encoder
