@@ -54,6 +54,12 @@ def test_who_predicts_each_cube_s_mean_has_a_loss_known_beforehand() -> None:
     assert out.loss.item() == pytest.approx(127 / 128, rel=1e-4)
     assert out.metrics["target_power"].item() == pytest.approx(127 / 128, rel=1e-4)
     assert out.metrics["prediction_power"].item() == 0
+    # Without normalising, the mean square of the colours: 0.25 + 1 / 12 of uniform ones.
+    raw = _objective(config=_TOY.model_copy(update={"normalise_targets": False}))
+    nn.init.zeros_(raw.decoder.head.weight)
+    colours = torch.rand(3, 3, 4, 32, 32, generator=torch.Generator().manual_seed(0))
+    loss = raw(_batch(_normalised(colours)), torch.Generator()).loss.item()
+    assert loss == pytest.approx(1 / 3, rel=0.02)
 
 
 def test_it_equals_loops_in_numpy() -> None:
