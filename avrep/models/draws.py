@@ -17,7 +17,8 @@ def draws_from(rng: torch.Generator) -> Iterator[None]:
         rng: on the device that the layers compute on.
     """
     if rng.device.type == "cuda":
-        own = torch.cuda.default_generators[rng.device.index or 0]
+        index = rng.device.index
+        own = torch.cuda.default_generators[torch.cuda.current_device() if index is None else index]
     else:
         own = torch.default_generator
     before = own.get_state()

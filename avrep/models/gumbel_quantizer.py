@@ -52,15 +52,19 @@ class GumbelQuantizer(nn.Module):
         """Chooses codewords; the likeliest where there is no noise.
 
         With noise the forward value is the word of the largest logit plus noise, and the gradient
-        that of the softmax of (logit + noise) / temperature. The choice itself is in float32
-        whatever the autocast. Without noise no gradient reaches the logits through `vectors`.
+        that of the softmax of (logit + noise) / temperature. All is in float32 whatever the
+        autocast. Without noise no gradient reaches the logits through `vectors`.
 
         Args:
             features: float[m in_width].
             noise: float32[m G V], as `gumbel_noise` gives it; None: the likeliest word.
             temperature: positive.
         """
-        logits = self.logits(features).float().unflatten(1, (self.num_groups, self.num_codes))
+        with torch.autocast(features.device.type, enabled=False):
+            return self._choose(features.float(), noise, temperature)
+
+    def _choose(self, features: Tensor, noise: Tensor | None, temperature: float) -> Quantized:
+        logits = self.logits(features).unflatten(1, (self.num_groups, self.num_codes))
         noisy = logits if noise is None else logits + noise
         codes = noisy.argmax(dim=2)
         choice = functional.one_hot(codes, self.num_codes).float()
@@ -68,8 +72,7 @@ class GumbelQuantizer(nn.Module):
             soft = (noisy / temperature).softmax(dim=2)
             # Added last, the difference is exactly 0, so that equal codes give equal vectors.
             choice = choice + (soft - soft.detach())
-        with torch.autocast(features.device.type, enabled=False):
-            vectors = torch.einsum("mgv,gvd->mgd", choice, self.codewords.float()).flatten(1)
+        vectors = torch.einsum("mgv,gvd->mgd", choice, self.codewords).flatten(1)
         return Quantized(vectors=vectors, codes=codes, probabilities=logits.softmax(dim=2))
 
 

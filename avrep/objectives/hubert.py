@@ -6,10 +6,10 @@ models/hubert/hubert.py and criterions/hubert_criterion.py.
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,6 +23,7 @@ from avrep.models.seeded import seeded
 from avrep.models.waveform import FRAME_SAMPLES, RATE_HZ, Waveform
 from avrep.objectives.base import BatchTensors, LossOut, Objective
 from avrep.objectives.masked_sound import (
+    check_spans_fit,
     draw_kept_layers,
     draw_masks,
     scale_gradient,
@@ -59,6 +60,11 @@ class HubertConfig(FrozenConfig):
     """What the gradient that enters the convolutions is multiplied by."""
     layer_drop: float = Field(default=0.05, ge=0, lt=1)
     """Probability that a clip skips a layer, in training. Published for the whole batch at once."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        check_spans_fit(self.sampler, self.mask_length)
+        return self
 
 
 class Hubert(Objective):

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from avrep import rng
-from avrep.models.span_masks import span_mask
-from avrep.models.waveform import RATE_HZ
+from avrep.models.span_masks import MIN_SPANS, span_mask
+from avrep.models.waveform import FRAME_SAMPLES, MIN_SAMPLES, RATE_HZ
 from avrep.objectives.base import BatchTensors
+from avrep.sampling.sound import SoundConfig
 from avrep.types import Address
 
 
@@ -28,6 +29,20 @@ class Lane(IntEnum):
 
 def generator_of(seed: int, address: Address, lane: Lane) -> np.random.Generator:
     return rng.at(seed, rng.Stage.OBJECTIVE, address, lane)
+
+
+def check_spans_fit(sampler: SoundConfig, mask_length: int) -> None:
+    """Refuses spans that the shortest clip cannot hold, before a run meets one.
+
+    Raises:
+        ValueError: saying how long clips must be.
+    """
+    least = (mask_length + MIN_SPANS - 1) * FRAME_SAMPLES + MIN_SAMPLES
+    if sampler.min_s * RATE_HZ < least:
+        raise ValueError(
+            f"spans of {mask_length} frames need clips of {least / RATE_HZ:g} s; "
+            f"sampler.min_s is {sampler.min_s:g}"
+        )
 
 
 def sound_of(batch: BatchTensors, method: str) -> tuple[Tensor, Tensor | None]:

@@ -5,11 +5,11 @@ Representations", NeurIPS 2020. The released code is fairseq, models/wav2vec/wav
 criterions/wav2vec_criterion.py.
 """
 
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -31,6 +31,7 @@ from avrep.models.waveform import RATE_HZ, Waveform
 from avrep.objectives.base import BatchTensors, LossOut, Objective
 from avrep.objectives.masked_sound import (
     Lane,
+    check_spans_fit,
     draw_kept_layers,
     draw_masks,
     generator_of,
@@ -74,6 +75,16 @@ class Wav2vec2Config(FrozenConfig):
     """On what the quantiser sees."""
     layer_drop: float = Field(default=0.05, ge=0, lt=1)
     """Probability that a clip skips a layer, in training. Published for the whole batch at once."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        check_spans_fit(self.sampler, self.mask_length)
+        if self.projection_width % self.num_groups:
+            raise ValueError(
+                f"projection_width {self.projection_width} is no multiple of "
+                f"num_groups {self.num_groups}"
+            )
+        return self
 
 
 def gumbel_temperature(step: int, start: float, floor: float, decay: float) -> float:

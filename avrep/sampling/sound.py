@@ -1,7 +1,7 @@
 """Crops of an item's sound."""
 
 import math
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -20,7 +20,7 @@ class SoundConfig(FrozenConfig):
     """Items shorter than this are refused: 32,000 samples at 16 kHz."""
 
     @model_validator(mode="after")
-    def _check(self) -> "SoundConfig":
+    def _check(self) -> Self:
         if self.min_s > self.duration_s:
             raise ValueError(f"min_s {self.min_s} is above duration_s {self.duration_s}")
         return self

@@ -91,6 +91,14 @@ def test_it_equals_transformers_quantiser() -> None:
         torch.testing.assert_close(quantizer(features).vectors, expected[0])
 
 
+def test_it_is_computed_in_float32_under_autocast() -> None:
+    quantizer, features = _quantizer(), _features()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = quantizer(features)
+    assert torch.equal(out.vectors, quantizer(features).vectors)
+    assert torch.equal(out.probabilities, quantizer(features).probabilities)
+
+
 def test_it_starts_as_released_and_refuses_an_uneven_width() -> None:
     torch.manual_seed(0)
     quantizer = GumbelQuantizer(512, 2, 320, 256)

@@ -238,6 +238,13 @@ def test_other_batches_and_labels_are_refused() -> None:
             objective(batch, torch.Generator())
 
 
+def test_spans_that_the_shortest_clip_cannot_hold_are_refused() -> None:
+    # Two spans of 10 start in 12 frames: 11 x 320 + 400 samples.
+    HubertConfig.model_validate({"sampler": {"min_s": 3920 / 16000}})
+    with pytest.raises(ValidationError, match=r"spans of 10 frames need clips of 0.245 s"):
+        HubertConfig.model_validate({"sampler": {"min_s": 3919 / 16000}})
+
+
 @pytest.mark.parametrize(
     "wrong", [{"temperature": 0}, {"num_classes": 1}, {"mask_probability": 1.1}, {"mask": 0.5}]
 )

@@ -329,8 +329,22 @@ def test_other_batches_are_refused() -> None:
         objective(_batch(_sound(), [8000, 8000, 3000, 8000]), torch.Generator())
 
 
+def test_spans_that_the_shortest_clip_cannot_hold_are_refused() -> None:
+    # Two spans of 10 start in 12 frames: 11 x 320 + 400 samples.
+    Wav2vec2Config.model_validate({"sampler": {"min_s": 3920 / 16000}})
+    with pytest.raises(ValidationError, match=r"spans of 10 frames need clips of 0.245 s"):
+        Wav2vec2Config.model_validate({"sampler": {"min_s": 3919 / 16000}})
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"temperature": 0}, {"num_codes": 1}, {"mask_probability": 0}, {"negatives": 100}]
+    "wrong",
+    [
+        {"temperature": 0},
+        {"num_codes": 1},
+        {"num_groups": 3},
+        {"mask_probability": 0},
+        {"negatives": 100},
+    ],
 )
 def test_a_wrong_config_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
