@@ -69,8 +69,8 @@ class Rspnet(Objective):
 
     Copy and queue move on in `after_step` alone, with the keys of every forward in training mode
     since the last one: the micro-batches of one step meet the same queue, and each is enqueued
-    once. The released code moves both at the start and end of each forward, which for one forward
-    a step is the same.
+    once. The released code moves the copy when a forward begins and the queue when it ends, which
+    for one forward a step is the same.
 
     Batch norm: the released code shuffles clips over ranks before the key network, so that a query
     cannot tell its key by the statistics that both were normalised with. Here it does not: the key

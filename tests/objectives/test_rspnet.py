@@ -3,11 +3,13 @@ queue and the key network, the released code's views, and that it learns to tell
 """
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from pydantic import ValidationError
 from torch import Tensor, nn
 
@@ -18,6 +20,8 @@ from avrep.objectives.rspnet import Rspnet, RspnetConfig
 from avrep.sampling.spec import num_views
 from avrep.sampling.speeds import SpeedsConfig
 from avrep.training.optim import OptimConfig, build_optimizer
+
+_CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 class _MeanColour(Encoder):
@@ -197,6 +201,18 @@ def test_it_asks_for_what_the_released_code_uses() -> None:
     )
     assert query.mean == (0.485, 0.456, 0.406)
     assert query.std == (0.229, 0.224, 0.225)
+
+
+def test_the_published_recipe_writes_the_defaults_out() -> None:
+    tree = yaml.safe_load((_CONFIGS / "rspnet_k400.yaml").read_text(encoding="utf-8"))
+    assert RspnetConfig.model_validate(tree["objective"]) == RspnetConfig()
+    assert tree["objective"].keys() == RspnetConfig().model_dump().keys()
+    train = tree["train"]
+    assert train["num_steps"] == pytest.approx(200 * 215_570 / 256, abs=1)
+    assert train["optim"]["lr"] == pytest.approx(0.1 * train["batch_size"] / 64)
+    assert train["final_lr"] == pytest.approx(train["optim"]["lr"] / 1000)
+    toy = yaml.safe_load((_CONFIGS / "toy" / "rspnet.yaml").read_text(encoding="utf-8"))
+    RspnetConfig.model_validate(toy["objective"])
 
 
 def test_the_encoder_handed_out_is_the_one_that_learns() -> None:
