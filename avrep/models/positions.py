@@ -72,7 +72,8 @@ class SinusoidPositions(nn.Module):
         super().__init__()
         self.grid, self.width = grid, width
         # Not part of a checkpoint: it is a function of the sizes.
-        self.register_buffer("table", _cached_table(_num_places(grid), width), persistent=False)
+        table = torch.from_numpy(sinusoid_table(_num_places(grid), width))
+        self.register_buffer("table", table, persistent=False)
 
     def forward(self, grid: Grid) -> Tensor:
         """float32[1 n width] for the n places of the grid."""

@@ -38,8 +38,8 @@ class VideomaeConfig(FrozenConfig):
     mask_ratio: float = Field(default=0.9, gt=0, lt=1)
     """Share of the tubes that are hidden; 0.75 on UCF101 and HMDB51."""
     normalise_targets: bool = True
-    """Take out each cube's own mean and deviation, channel by channel. Without it targets are colours
-    in [0, 1]: sooner learnt, and weaker features in the paper."""
+    """Take out each cube's own mean and deviation, channel by channel; a switch of the released code.
+    Without it targets are colours in [0, 1], of which the first part, the mean, is soon learnt."""
     decoder: MaeDecoderConfig = MaeDecoderConfig()
     """384-d, 4 blocks, 6 heads. For other encoders half their width: 192-d with 3 heads, 512-d with
     8, 640-d with 8."""
@@ -51,7 +51,7 @@ class Videomae(MaskedVideo):
     A target is a cube's pixels in [0, 1], each channel with its own mean and deviation taken out.
     Wanted is a `TubeletVit` with "sinusoid" positions; others are taken too.
 
-    One thing is not as published: the paper's MultiScaleCrop, whose sides are one of 1, 0.875, 0.75
+    One thing is not as published. The paper's MultiScaleCrop, whose sides are one of 1, 0.875, 0.75
     and 0.66 of the short side at one of 13 places, is here a crop of uniform place with an area in
     [0.5, 1] and an aspect in [0.75, 1.333], as in MAE-ST.
 
