@@ -1,0 +1,149 @@
+"""Proves that a config names its encoders and objectives by kind, and that they fit each other."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avrep.assemble import build_objective, training_source
+from avrep.config import RunConfig, dump_config, load_config, parse_config
+from avrep.errors import ConfigError
+from avrep.media.catalog import Catalog
+from avrep.objectives.joint import Joint
+from avrep.objectives.rspnet import Rspnet
+from avrep.objectives.wav2vec2 import Wav2vec2
+from avrep.pretrain import load_encoder, pretrain
+
+_CVRL = {
+    "kind": "cvrl",
+    "sampler": {"num_frames": 4},
+    "crop_px": 32,
+    "short_side_px": 32,
+    "head": {"hidden_width": 8, "num_hidden": 1, "out_width": 4},
+}
+_RSPNET = {
+    "kind": "rspnet",
+    "sampler": {"num_frames": 4},
+    "crop_px": 32,
+    "short_side_px": 32,
+    "out_width": 4,
+    "queue_size": 8,
+}
+_WAV2VEC2 = {
+    "kind": "wav2vec2",
+    "sampler": {"duration_s": 0.6, "min_s": 0.4},
+    "mask_length": 2,
+    "num_distractors": 4,
+    "num_codes": 8,
+    "projection_width": 8,
+}
+_JOINT = {
+    "kind": "joint",
+    "parts": {
+        "alike": {"objective": _CVRL},
+        "speed": {"objective": _RSPNET, "weight": 0.5},
+        "heard": {"objective": _WAV2VEC2, "weight": 0.1},
+    },
+}
+_VIDEO = {"kind": "video_conv", "arch": "r3d_18_fast", "base_width": 4}
+_AUDIO = {"kind": "waveform", "size": "tiny"}
+
+
+def _config(catalog: Catalog, objective: object, **encoders: object) -> RunConfig:
+    train = {
+        "batch_size": 4,
+        "num_steps": 4,
+        "warmup_steps": 1,
+        "optim": {"lr": 0.01},
+        "device": "cpu",
+        "num_threads": 1,
+        "log_every_steps": 1,
+        "checkpoint_every_steps": 2,
+    }
+    data = {"catalog": str(catalog.path), "num_decode_actors": 0}
+    tree = {"data": data, "objective": objective, "train": train, **encoders}
+    return parse_config(tree, "test")
+
+
+def test_a_kind_says_what_is_built(synth_catalog: Catalog, tmp_path: Path) -> None:
+    config = _config(synth_catalog, _RSPNET, video_encoder=_VIDEO)
+    assert isinstance(build_objective(config), Rspnet)
+    (tmp_path / "again.yaml").write_text(dump_config(config))
+    assert load_config(tmp_path / "again.yaml") == config
+    sound = _config(synth_catalog, _WAV2VEC2, audio_encoder=_AUDIO)
+    assert isinstance(build_objective(sound), Wav2vec2)
+
+
+@pytest.mark.parametrize(
+    ("objective", "encoders", "told"),
+    [
+        (_CVRL, {}, "cvrl trains a video encoder; add video_encoder"),
+        (
+            _WAV2VEC2,
+            {"video_encoder": _VIDEO},
+            "wav2vec2 trains an encoder of waveforms; add audio",
+        ),
+        (
+            _CVRL,
+            {"video_encoder": _VIDEO, "audio_encoder": _AUDIO},
+            "cvrl does not train the audio encoder; take it out",
+        ),
+        ({"kind": "videomae"}, {"video_encoder": _VIDEO}, "set video_encoder.kind to tubelet_vit"),
+    ],
+)
+def test_what_does_not_fit_is_told(
+    synth_catalog: Catalog, objective: object, encoders: dict[str, object], told: str
+) -> None:
+    config = _config(synth_catalog, objective, **encoders)
+    with pytest.raises(ConfigError, match=told):
+        build_objective(config)
+
+
+@pytest.mark.parametrize(
+    ("objective", "told"),
+    [
+        ({**_CVRL, "temperatur": 1}, r"^test: objective\.temperatur: no such key$"),
+        ({**_CVRL, "crop_px": 2}, r"^test: objective\.crop_px: input should be greater"),
+        ({"kind": "cvlr"}, r"^test: objective: input tag 'cvlr' .* 'cvrl'"),
+        ({"crop_px": 32}, r"^test: objective: unable to extract tag using discriminator 'kind'"),
+        (
+            {"kind": "joint", "parts": {"one": {"objective": _CVRL}}},
+            r"objective\.parts: .* 2 items",
+        ),
+        (
+            {"kind": "joint", "parts": {"a": {"objective": {**_CVRL, "x": 1}}, "b": {}}},
+            r"objective\.parts\.a\.objective\.x: no such key",
+        ),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_place_in_the_file(
+    synth_catalog: Catalog, objective: object, told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        _config(synth_catalog, objective, video_encoder=_VIDEO)
+
+
+def test_several_objectives_train_and_come_back(
+    synth_catalog: Catalog, tmp_path: Path, tiny_config: Callable[..., RunConfig]
+) -> None:
+    del tiny_config
+    config = _config(synth_catalog, _JOINT, video_encoder=_VIDEO, audio_encoder=_AUDIO)
+    objective = build_objective(config)
+    assert isinstance(objective, Joint)
+    rows = training_source(config, objective).plan.rows
+    # Only items with both streams can serve them all.
+    assert np.array_equal(rows, synth_catalog.rows_with(video=True, audio=True))
+    seen: dict[int, float] = {}
+    pretrain(config, tmp_path / "whole", on_step=lambda r: seen.update({r.step: r.result.loss}))
+    assert sorted(seen) == [1, 2, 3, 4]
+    again: dict[int, float] = {}
+    pretrain(config, tmp_path / "cut", stop_after=2)
+    pretrain(
+        config,
+        tmp_path / "cut",
+        resume=True,
+        on_step=lambda r: again.update({r.step: r.result.loss}),
+    )
+    assert again == {step: seen[step] for step in (3, 4)}
+    assert load_encoder(tmp_path / "whole").width == 32
