@@ -124,6 +124,8 @@ class MaskedVideo(Objective):
     def reconstruct(self, batch: BatchTensors) -> Reconstruction:
         """What the networks make of a batch with the masks that its loss has, for reports.
 
+        Best in evaluation mode: while training, an encoder that drops branches refuses.
+
         Raises:
             ValueError: the views are not those asked for.
         """
