@@ -3,6 +3,7 @@
 import pytest
 import torch
 from pydantic import ValidationError
+from torch import Tensor
 
 from avrep.models.mae_decoder import MaeDecoder, MaeDecoderConfig
 from avrep.models.positions import PositionKind
@@ -27,7 +28,7 @@ def test_every_token_is_decoded_in_its_own_place(positions: PositionKind, embed_
     tokens = torch.randn(2, 3, 6)
     table = decoder.positions((2, 2, 2))[0]
     for clip in range(2):
-        rows = [decoder.mask_token] * 8
+        rows: list[Tensor] = [decoder.mask_token] * 8
         for token, place in zip(tokens[clip], _KEPT[clip], strict=True):
             rows[int(place)] = decoder.embed(token)
         whole = decoder.head(decoder.transformer((torch.stack(rows) + table)[None])[0])
