@@ -33,6 +33,8 @@ class TrainConfig(FrozenConfig):
     final_lr: float = Field(default=0.0, ge=0)
     """Where the cosine that follows the warm-up ends."""
     optim: OptimConfig = OptimConfig()
+    max_grad_norm: float | None = Field(default=None, gt=0)
+    """A longer gradient, all parameters together, is scaled to this length; None: none is."""
     precision: Precision = "fp32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     num_threads: int | None = Field(default=None, gt=0)
@@ -125,6 +127,7 @@ def train(
                 precision=config.precision,
                 seed=seed,
                 rank=parallel.rank(),
+                max_grad_norm=config.max_grad_norm,
             )
             num_done = batch.step + 1
             objective.after_step(num_done, config.num_steps)

@@ -19,6 +19,7 @@ class StepResult:
 
     loss: float
     grad_norm: float
+    """Of the gradient as it came, before any clipping."""
     metrics: Mapping[str, float]
 
 
@@ -31,6 +32,7 @@ def take_step(
     precision: Precision,
     seed: int,
     rank: int = 0,
+    max_grad_norm: float | None = None,
 ) -> StepResult:
     """Forward, backward, update.
 
@@ -42,6 +44,7 @@ def take_step(
         precision: "bf16" runs the forward pass under autocast; weights and updates stay fp32.
         seed: the run's seed; the objective's own draws come from (seed, step, rank).
         rank: this rank.
+        max_grad_norm: a longer gradient, all parameters together, is scaled to this length.
 
     Raises:
         FloatingPointError: the loss is not finite; no weight was touched.
@@ -60,6 +63,8 @@ def take_step(
     out.loss.backward()
     parameters = [p for p in module.parameters() if p.grad is not None]
     grad_norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    if max_grad_norm is not None:
+        torch.nn.utils.clip_grads_with_norm_(parameters, max_grad_norm, grad_norm)
     optimizer.step()
     return StepResult(
         loss=loss,
