@@ -13,7 +13,7 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 QUICKSTART = CONFIGS / "quickstart.yaml"
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_recipes_load_and_survive_a_round_trip(path: Path) -> None:
     config = load_config(path)
     again = parse_config(yaml.safe_load(dump_config(config)), "dump")

@@ -91,6 +91,12 @@ class Objective(nn.Module, ABC):
         of sound alone.
         """
 
+    def augment_lanes(self) -> tuple[int, ...]:
+        """A number for each view: views of an item that share it are cropped, flipped and coloured
+        alike, if their augmentations are the same. By default each view has its own.
+        """
+        return tuple(range(len(self.augments())))
+
     @abstractmethod
     def forward(self, batch: BatchTensors, rng: torch.Generator) -> LossOut:
         """The loss of this rank's share of the batch.

@@ -37,6 +37,13 @@ class Joint(Objective):
     def augments(self) -> tuple[VideoAugmentConfig | None, ...]:
         return tuple(augment for _, part in self._named() for augment in part.augments())
 
+    def augment_lanes(self) -> tuple[int, ...]:
+        lanes: list[int] = []
+        for _, part in self._named():
+            first = len(lanes)
+            lanes += [first + lane for lane in part.augment_lanes()]
+        return tuple(lanes)
+
     def encoders(self) -> dict[str, Encoder]:
         found: dict[str, Encoder] = {}
         for name, part in self._named():

@@ -77,9 +77,6 @@ class Rspnet(Objective):
     network's statistics are those of the rank's own keys, or of all ranks' where batch norm is
     synchronised, taken for the two keys apart.
 
-    The released code draws one augmentation for the clip that both keys are taken from; here each
-    view has its own, so the keys differ in more than speed.
-
     Args:
         config: sizes and constants.
         encoder: the video encoder to train.
@@ -125,6 +122,10 @@ class Rspnet(Objective):
             std=_IMAGENET_STD,
         )
         return (augment,) * 3
+
+    def augment_lanes(self) -> tuple[int, ...]:
+        """Both keys alike, as released: they are views of one augmented clip."""
+        return 0, 1, 1
 
     def encoders(self) -> dict[str, Encoder]:
         return {"video": self.query_network.encoder}

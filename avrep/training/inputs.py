@@ -36,6 +36,7 @@ def augment_batch(
     moved: Sequence[ViewTensors],
     augments: Sequence[VideoAugmentConfig | None],
     seed: int,
+    lanes: Sequence[int] | None = None,
 ) -> BatchTensors:
     """Augment each view where it is, as its config says; each clip's draws are its address's.
 
@@ -44,9 +45,12 @@ def augment_batch(
         moved: its views, from `move_batch`.
         augments: one per view of the batch; None leaves a view as it is.
         seed: the run's seed.
+        lanes: one per view: views of one lane have the same draws; None: each has its own.
     """
+    if lanes is None:
+        lanes = range(len(augments))
     views: list[ViewTensors] = []
-    for lane, (host, view, augment) in enumerate(zip(batch.views, moved, augments, strict=True)):
+    for host, view, augment, lane in zip(batch.views, moved, augments, lanes, strict=True):
         if view.video is None or augment is None:
             views.append(view)
             continue
@@ -57,7 +61,11 @@ def augment_batch(
 
 
 def to_inputs(
-    batch: Batch, augments: Sequence[VideoAugmentConfig | None], seed: int, device: torch.device
+    batch: Batch,
+    augments: Sequence[VideoAugmentConfig | None],
+    seed: int,
+    device: torch.device,
+    lanes: Sequence[int] | None = None,
 ) -> BatchTensors:
     """Move a batch to the device and augment each view there, in one go.
 
@@ -66,5 +74,6 @@ def to_inputs(
         augments: one per view of the batch; None leaves a view as it is.
         seed: the run's seed.
         device: where the objective is.
+        lanes: see `augment_batch`.
     """
-    return augment_batch(batch, move_batch(batch, device), augments, seed)
+    return augment_batch(batch, move_batch(batch, device), augments, seed, lanes)

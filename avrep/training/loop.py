@@ -99,7 +99,7 @@ def train(
     """
     module = parallel.wrap(objective, device)
     encoder = next(iter(objective.encoders().values()))
-    augments = objective.augments()
+    augments, lanes = objective.augments(), objective.augment_lanes()
     objective.train()
     clock = clock_for(device)
     with watch_features(encoder) as watch:
@@ -108,7 +108,7 @@ def train(
             clock.start()
             moved = move_batch(batch, device)
             clock.lap("transfer")
-            inputs = augment_batch(batch, moved, augments, seed)
+            inputs = augment_batch(batch, moved, augments, seed, lanes)
             # On a GPU these bytes are a quarter as much again as the inputs.
             del moved
             clock.lap("augment")

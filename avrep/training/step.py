@@ -40,7 +40,7 @@ def take_step(
         module: the objective, or its DDP wrapper.
         optimizer: over the objective's trainable parameters.
         inputs: this rank's part of the step.
-        lr: learning rate of this step, times each group's own `lr_scale` where it has one.
+        lr: learning rate of this step.
         precision: "bf16" runs the forward pass under autocast; weights and updates stay fp32.
         seed: the run's seed; the objective's own draws come from (seed, step, rank).
         rank: this rank.

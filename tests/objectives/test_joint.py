@@ -11,6 +11,7 @@ from avrep.models.video_conv import VideoConvConfig, build_video_conv
 from avrep.objectives.base import BatchTensors, LossOut, ViewTensors
 from avrep.objectives.cvrl import Cvrl, CvrlConfig
 from avrep.objectives.joint import Joint
+from avrep.objectives.rspnet import Rspnet, RspnetConfig
 from avrep.sampling.pairs import PairConfig
 from avrep.training.checkpoint import RunState, load_checkpoint, save_checkpoint
 from avrep.types import Address
@@ -85,6 +86,14 @@ def test_parts_with_encoders_of_their_own_are_refused() -> None:
     parts = {"sharp": _part(_encoder(), 0.1, 4, 0), "soft": _part(_encoder(), 1.0, 2, 1)}
     with pytest.raises(ValueError, match="soft has another video encoder"):
         Joint(dict(parts), [1.0, 1.0])
+
+
+def test_lanes_of_augmentation_stay_apart() -> None:
+    encoder = _encoder()
+    speed = Rspnet(RspnetConfig(out_width=4, queue_size=8), encoder, 0)
+    joint = Joint({"speed": speed, "alike": _part(encoder, 0.1, 4, 0)}, [1.0, 1.0])
+    assert joint.augment_lanes() == (0, 1, 1, 3, 4)
+    assert len(joint.augments()) == 5
 
 
 def test_a_view_too_many_is_refused() -> None:

@@ -191,6 +191,8 @@ def test_it_asks_for_what_the_released_code_uses() -> None:
     assert objective.queue.keys.shape == (16384, 128)
     query, same, other = objective.augments()
     assert query == same == other
+    # Both keys are views of one augmented clip.
+    assert objective.augment_lanes() == (0, 1, 1)
     assert (query.crop_px, query.area, query.aspect) == (112, (0.4, 1.0), (0.75, 4 / 3))
     assert (query.flip_probability, query.jitter_probability) == (0.5, 1.0)
     assert (query.brightness, query.contrast, query.saturation, query.hue) == (0.4,) * 4

@@ -1,6 +1,6 @@
 """Moving a batch and augmenting it are two steps that give what one gave."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -55,6 +55,16 @@ def test_each_view_is_augmented_by_address_and_lane_as_alone(batch: Batch) -> No
         alone = augment_view(host, AUGMENTS[lane], batch.addresses, seed=11, lane=lane, device=CPU)
         assert view.video is not None
         assert torch.equal(view.video, alone)
+
+
+def test_views_of_one_lane_are_augmented_alike(batch: Batch) -> None:
+    twice = replace(batch, views=(batch.views[0], batch.views[0]))
+    augments = (AUGMENTS[0], AUGMENTS[0])
+    for lanes, alike in (((3, 3), True), ((0, 1), False), (None, False)):
+        first, second = to_inputs(twice, augments, 11, CPU, lanes).views
+        assert first.video is not None
+        assert second.video is not None
+        assert torch.equal(first.video, second.video) is alike
 
 
 def test_what_is_moved_is_the_batchs_own_numbers(batch: Batch) -> None:
