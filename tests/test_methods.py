@@ -103,7 +103,7 @@ def test_what_does_not_fit_is_told(
 @pytest.mark.parametrize(
     ("objective", "told"),
     [
-        ({**_CVRL, "temperatur": 1}, r"^test: objective\.temperatur: no such key$"),
+        ({**_CVRL, "warmth": 1}, r"^test: objective\.warmth: no such key$"),
         ({**_CVRL, "crop_px": 2}, r"^test: objective\.crop_px: input should be greater"),
         ({"kind": "cvlr"}, r"^test: objective: input tag 'cvlr' .* 'cvrl'"),
         ({"crop_px": 32}, r"^test: objective: unable to extract tag using discriminator 'kind'"),
