@@ -16,7 +16,7 @@ from avrep.methods import build_encoder, build_on
 from avrep.objectives.base import Objective
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.plan import Plan
-from avrep.sampling.spec import wants_audio, wants_video
+from avrep.sampling.spec import least_item_s, wants_audio, wants_video
 from avrep.types import RowNumbers
 
 
@@ -47,6 +47,7 @@ def usable_rows(
     *,
     video: bool = True,
     audio: bool = False,
+    least_s: float = 0.0,
     split: str | None = None,
     keys: str | None = None,
 ) -> RowNumbers:
@@ -56,6 +57,7 @@ def usable_rows(
         catalog: whose rows.
         video: they must have pictures.
         audio: they must have sound.
+        least_s: they must last this long.
         split: the label `split` must have this value.
         keys: path of a text file; an item's key must be a line of it.
 
@@ -63,6 +65,8 @@ def usable_rows(
         ConfigError: no row is left, or the file lists a key that the catalogue lacks.
     """
     rows = catalog.rows_with(video=video, audio=audio)
+    if least_s > 0:
+        rows = rows[catalog.table(["duration_s"])["duration_s"].to_numpy()[rows] >= least_s]
     if split is not None:
         labels = catalog.table(["labels"])["labels"]
         lookup = pc.MapLookupOptions(pa.scalar("split"), "first")
@@ -71,7 +75,8 @@ def usable_rows(
     if keys is not None:
         rows = np.intersect1d(rows, _listed_rows(catalog, Path(keys)))
     if len(rows) == 0:
-        wanted = "" if split is None else f" with label split={split}"
+        wanted = f" of at least {least_s:g} s" if least_s > 0 else ""
+        wanted += "" if split is None else f" with label split={split}"
         wanted += "" if keys is None else f" among the keys of {keys}"
         streams = " and ".join(
             name for name, is_wanted in (("video", video), ("sound", audio)) if is_wanted
@@ -88,6 +93,7 @@ def training_source(config: RunConfig, objective: Objective) -> StreamSource:
         catalog,
         video=any(wants_video(spec) for spec in specs),
         audio=any(wants_audio(spec) for spec in specs),
+        least_s=max(least_item_s(spec) for spec in specs),
         split=config.data.split,
         keys=config.data.keys,
     )

@@ -1,6 +1,7 @@
 """Proves that a config names its encoders and objectives by kind, and that they fit each other."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from avrep.assemble import build_objective, training_source
 from avrep.config import RunConfig, dump_config, load_config, parse_config
 from avrep.errors import ConfigError
-from avrep.media.catalog import Catalog
+from avrep.media.catalog import Catalog, write_catalog
 from avrep.objectives.joint import Joint
 from avrep.objectives.rspnet import Rspnet
 from avrep.objectives.wav2vec2 import Wav2vec2
@@ -122,6 +123,29 @@ def test_a_wrong_value_is_named_by_its_place_in_the_file(
 ) -> None:
     with pytest.raises(ConfigError, match=told):
         _config(synth_catalog, objective, video_encoder=_VIDEO)
+
+
+def test_items_too_short_for_the_sampler_are_left_out(
+    synth_catalog: Catalog, tmp_path: Path
+) -> None:
+    items = [synth_catalog[row] for row in range(len(synth_catalog))]
+    short = [1, 4]
+    for row in short:
+        items[row] = replace(items[row], duration_s=0.9)
+    write_catalog(tmp_path / "c.parquet", items, synth_catalog.root)
+    catalog = Catalog.open(tmp_path / "c.parquet")
+
+    def rows(min_s: float) -> list[int]:
+        sampler = {"duration_s": 5000, "min_s": min_s}
+        config = _config(catalog, {**_WAV2VEC2, "sampler": sampler}, audio_encoder=_AUDIO)
+        return training_source(config, build_objective(config)).plan.rows.tolist()
+
+    heard = catalog.rows_with(audio=True).tolist()
+    assert set(short) < set(heard)
+    assert rows(0.9) == heard
+    assert rows(1.0) == [row for row in heard if row not in short]
+    with pytest.raises(ConfigError, match="no item with sound of at least 2000 s; see avrep"):
+        rows(2000)
 
 
 def test_several_objectives_train_and_come_back(

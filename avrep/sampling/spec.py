@@ -57,6 +57,17 @@ def sound_in_view_s(spec: ViewSpec) -> float:
     return spec.sampler.duration_s if isinstance(spec.sampler, SoundConfig | SyncConfig) else 0.0
 
 
+def least_item_s(spec: ViewSpec) -> float:
+    """Items that last less cannot give what is wanted; samplers of pictures loop, and take any."""
+    match spec.sampler:
+        case SoundConfig(min_s=min_s):
+            return min_s
+        case SyncConfig():
+            return spec.sampler.duration_s + 2 * spec.sampler.reach_s
+        case _:
+            return 0.0
+
+
 def num_views(spec: ViewSpec) -> int:
     """How many clips `draw_views` gives for one item."""
     match spec.sampler:

@@ -51,6 +51,11 @@ class SyncConfig(FrozenConfig):
         return self.num_frames * self.stride / self.fps
 
     @property
+    def reach_s(self) -> float:
+        """How far the sound may start from the pictures."""
+        return self.jitter_s + (self.max_offset_s if self.num_offsets > 1 else 0.0)
+
+    @property
     def step_s(self) -> float:
         """Between neighbouring offsets."""
         return 2 * self.max_offset_s / max(self.num_offsets - 1, 1)
@@ -80,7 +85,7 @@ def sync_clip(item: MediaItem, config: SyncConfig, rng: np.random.Generator) -> 
     """
     if item.video is None or item.audio is None:
         raise MediaError("video" if item.video is None else "audio", "no such stream")
-    reach_s = config.jitter_s + (config.max_offset_s if config.num_offsets > 1 else 0.0)
+    reach_s = config.reach_s
     shown_end_s = item.video.start_s + item.video.num_frames / item.video.fps
     heard_end_s = item.duration_s if item.audio.end_s is None else item.audio.end_s
     first_s = max(item.video.start_s, item.audio.start_s + reach_s)
