@@ -5,7 +5,6 @@ torch, so a replacement is there in a fraction of a second.
 """
 
 import logging
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,6 +13,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
+from avrep.cluster.end_process import Whereabouts, end_process, whereabouts
 from avrep.errors import AvrepError
 from avrep.media.deadline import ended_after
 from avrep.media.memory import limit_memory
@@ -40,9 +40,8 @@ class DecodeWorker:
             watch=partial(ended_after, source.limits.deadline_s),
         )
 
-    def node(self) -> str:
-        """The host that it runs on."""
-        return socket.gethostname()
+    def where(self) -> Whereabouts:
+        return whereabouts()
 
     def read(self, step: int, orders: Sequence[Order], max_bytes: int) -> Part:
         return self._reader.read(step, orders, max_bytes)
@@ -58,7 +57,8 @@ class Worker:
     actor: Any
     starting: ray.ObjectRef | None
     """Pending until the actor runs."""
-    node: str = ""
+    where: Whereabouts | None = None
+    """None while it is starting."""
     num_queued: int = 0
     """Visits that it was asked for and that were not collected."""
 
@@ -102,6 +102,8 @@ class DecodePool:
         """Start another in the place of one that is dead or must die."""
         if worker in self._workers:
             ray.kill(worker.actor)
+            if worker.where:
+                end_process(worker.where)
             self._workers[self._workers.index(worker)] = self._start()
 
     def stop(self) -> None:
@@ -114,14 +116,14 @@ class DecodePool:
         # by Ray: what a dead actor was asked for is redone item by item, to find the culprit.
         actor_class: Any = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(DecodeWorker)
         actor = actor_class.remote(self._source, self._read_ahead_bytes)
-        return Worker(actor, actor.node.remote())
+        return Worker(actor, actor.where.remote())
 
     def _check(self, worker: Worker, timeout_s: float) -> None:
         """Note that an actor has come up, or start another where it died on the way."""
         if worker.starting is None or not ray.wait([worker.starting], timeout=timeout_s)[0]:
             return
         try:
-            worker.node = ray.get(worker.starting)
+            worker.where = ray.get(worker.starting)
         except RayError as error:
             self._num_failed_starts += 1
             if self._num_failed_starts >= _MAX_FAILED_STARTS * len(self._workers):

@@ -82,7 +82,7 @@ class Isolation:
         while True:
             worker = self._pool.running(preferred)
             try:
-                ray.get(worker.actor.node.remote(), timeout=self._patience_s(worker))
+                ray.get(worker.actor.where.remote(), timeout=self._patience_s(worker))
             except RayError:
                 self._pool.replace(worker)
             else:
@@ -108,5 +108,5 @@ class Isolation:
             catalog.root,
             MediaError(stage, reason),
             attempts=attempts,
-            node=worker.node,
+            node=worker.where.host if worker.where else "",
         )

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from avrep.media.catalog import Catalog
-from tests.faults.node_cluster import NUM_STEPS
-from tests.faults.runs import make_source, plain_digests
+from tests.faults.node_cluster import NUM_STEPS, scenario_source
+from tests.faults.runs import plain_digests
 
 pytestmark = [pytest.mark.faults, pytest.mark.ray, pytest.mark.slow]
 
@@ -26,6 +26,7 @@ _FAULTS = {
     "removed": "a Ray node with decode actors is removed",
     "raylet": "SIGKILL of the raylet of a node with decode actors",
     "few": "a Ray node is removed, the rest has too few slots",
+    "frozen": "SIGSTOP of the decode actors of another Ray node",
 }
 
 
@@ -46,7 +47,9 @@ def test_a_node_goes_away(
     assert done.returncode == 0, done.stderr[-3000:]
     said = json.loads(done.stdout.splitlines()[-1])
     assert said["failures"] == []
-    assert said["digests"] == plain_digests(make_source(synth_catalog), range(NUM_STEPS))
+    assert said["digests"] == plain_digests(
+        scenario_source(synth_catalog, scenario), range(NUM_STEPS)
+    )
     assert sum(said["on_nodes"]) == (3 if scenario == "few" else 2)
     assert min(said["on_nodes"]) > 0 or scenario != "whole"
     num_lost = 0 if scenario == "whole" else max(said["on_nodes"])

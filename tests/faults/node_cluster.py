@@ -16,8 +16,10 @@ from ray.cluster_utils import Cluster
 
 from avrep.cluster.stream import ray_stream
 from avrep.media.catalog import Catalog
+from avrep.media.limits import DecodeLimits
+from avrep.pipeline.example import StreamSource
 from tests.faults.runs import digest, make_source
-from tests.faults.victims import decoders
+from tests.faults.victims import decoders, wait_until_gone
 
 NUM_STEPS = 40
 _LOSS_AT = 6
@@ -27,7 +29,8 @@ _STORE_BYTES = 100 * 2**20
 def main(catalog: str, scenario: str) -> None:
     """Scenarios: "whole" loses nothing, "removed" and "raylet" a node with half the decode actors.
 
-    In "few" the node that is left has room for one of the three actors.
+    In "few" the node that is left has room for one of the three actors; in "frozen" the node stays
+    and its actors are stopped, so that they do nothing that they are asked for.
     """
     # The trainer's node has no slot for an actor, so all of them are elsewhere.
     cluster = Cluster(initialize_head=True, head_node_args=_node(0))
@@ -38,8 +41,9 @@ def main(catalog: str, scenario: str) -> None:
     received: list[str] = []
     failures: list[str] = []
     on_nodes: list[int] = []
+    frozen: list[int] = []
     try:
-        source = make_source(Catalog.open(catalog))
+        source = scenario_source(Catalog.open(catalog), scenario)
         with ray_stream(
             source, range(NUM_STEPS), num_actors=num_actors, prefetch_bytes=_STORE_BYTES // 4
         ) as stream:
@@ -49,7 +53,8 @@ def main(catalog: str, scenario: str) -> None:
                 if batch.step == _LOSS_AT:
                     on_nodes = [len(decoders(raylet_pid(node))) for node in nodes]
                     lost = max(range(len(nodes)), key=on_nodes.__getitem__)
-                    lose(cluster, nodes[lost], scenario)
+                    frozen = lose(cluster, nodes[lost], scenario)
+            wait_until_gone(frozen)
             num_left = len(decoders())
     finally:
         ray.shutdown()
@@ -58,11 +63,26 @@ def main(catalog: str, scenario: str) -> None:
     print(json.dumps(said))
 
 
-def lose(cluster: Cluster, node: Any, scenario: str) -> None:
+def scenario_source(catalog: Catalog, scenario: str) -> StreamSource:
+    """What the stream is made of."""
+    if scenario == "frozen":
+        # As many visits as an actor was asked for are the patience that it is shown: one a step.
+        return make_source(catalog, global_batch=1, limits=DecodeLimits(deadline_s=5.0))
+    return make_source(catalog)
+
+
+def lose(cluster: Cluster, node: Any, scenario: str) -> list[int]:
+    """Do to a node what the scenario says; process ids that must be gone in the end."""
     if scenario in ("removed", "few"):
         cluster.remove_node(node, allow_graceful=False)
     elif scenario == "raylet":
         os.kill(raylet_pid(node), signal.SIGKILL)
+    elif scenario == "frozen":
+        frozen = decoders(raylet_pid(node))
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        return frozen
+    return []
 
 
 def raylet_pid(node: Any) -> int:
