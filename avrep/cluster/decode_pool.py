@@ -16,7 +16,7 @@ from ray.exceptions import RayError
 from avrep.cluster.end_process import Whereabouts, end_process, whereabouts
 from avrep.errors import AvrepError
 from avrep.media.deadline import ended_after
-from avrep.media.memory import limit_memory
+from avrep.media.memory import limit_memory, reuse_freed_memory
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.quarantine import KnownBad
 from avrep.pipeline.reader import Order, Part, Reader
@@ -33,6 +33,7 @@ class DecodeWorker:
     """The body of a decode actor."""
 
     def __init__(self, source: StreamSource, read_ahead_bytes: int) -> None:
+        reuse_freed_memory()
         limit_memory(source.limits.max_memory_bytes)
         self._reader = Reader(
             source,

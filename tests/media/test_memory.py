@@ -43,6 +43,21 @@ except MediaError as error:
 print("small", decode(small, wanted, geometry).video.shape)
 """
 
+FREE_AND_ALLOCATE = """
+import resource, sys
+from avrep.media.memory import reuse_freed_memory
+
+if sys.argv[1] == "reused":
+    reuse_freed_memory()
+for round in range(12):
+    if round == 2:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    # Zeroed by writing, as frames are filled.
+    clips = [bytearray(b"x") * 2**22 for _ in range(8)]
+    del clips
+print((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) // 10)
+"""
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits memory on Linux only")
 
 
@@ -135,3 +150,13 @@ def test_a_decode_leaves_nothing_for_the_collector(tmp_path: Path, cut: float) -
     assert not {"MediaFile", "DecodeRun", "InputContainer", "generator"} & set(left)
     # A packet that is not let go is 148 bytes.
     assert used < 100 * 50
+
+
+def test_freed_memory_is_used_again() -> None:
+    """Pages that the kernel hands out for 32 MB (8,192 pages) allocated and freed, again and again."""
+    num_faults = {
+        how: int(subprocess.check_output([sys.executable, "-c", FREE_AND_ALLOCATE, how], text=True))
+        for how in ("as_it_comes", "reused")
+    }
+    assert num_faults["reused"] < 50
+    assert num_faults["as_it_comes"] > 4000
