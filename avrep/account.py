@@ -4,6 +4,7 @@ RUN/
     quarantine/     items that could not be used, and why; see avrep.pipeline.quarantine
     ledger/         which item reached the trainer in which step; see avrep.pipeline.ledger
     health.json     what the corpus and the stream looked like, over the run's whole life
+    corpora/NAME/   the same of each further corpus of a mixture
 """
 
 import json
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from avrep.config import RunConfig
+from avrep.config import DataConfig
 from avrep.media.index import read_rejects
 from avrep.pipeline.budget import check_failure_budget
 from avrep.pipeline.example import StreamSource
@@ -27,22 +28,22 @@ class Account:
     """Keeps count of one rank's stream, and writes it down; at a checkpoint, with the checkpoint.
 
     Args:
-        config: the run's.
-        run_dir: its folder.
-        source: what its stream is made from.
+        config: how the corpus is read.
+        folder: the run's; of a further corpus, one below it.
+        source: what the stream is made from.
         first_step: where it starts or resumes.
         rank: this trainer's.
     """
 
     def __init__(
-        self, config: RunConfig, run_dir: Path, source: StreamSource, first_step: int, rank: int
+        self, config: DataConfig, folder: Path, source: StreamSource, first_step: int, rank: int
     ) -> None:
         self._config = config
-        self._path = run_dir / "health.json"
+        self._path = folder / "health.json"
         self._source = source
         self._rank = rank
-        self._quarantine = QuarantineWriter(run_dir, rank)
-        self._ledger = LedgerWriter(run_dir, rank, first_step) if config.data.ledger else None
+        self._quarantine = QuarantineWriter(folder, rank)
+        self._ledger = LedgerWriter(folder, rank, first_step) if config.ledger else None
         self._counts = _counts_until(self._path, first_step)
 
     def add(self, batch: Batch) -> None:
@@ -63,7 +64,7 @@ class Account:
             check_failure_budget(
                 self._counts["num_failed_items"],
                 self._counts["num_read_items"],
-                self._config.data.max_failure_share,
+                self._config.max_failure_share,
                 batch.failures[-1],
             )
 
@@ -86,7 +87,7 @@ class Account:
                     for reject in rejects[:_MAX_REJECTS_TOLD]
                 ],
                 **self._counts,
-                "num_decode_actors": self._config.data.num_decode_actors,
+                "num_decode_actors": self._config.num_decode_actors,
             },
         )
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,9 @@ from avrep.pipeline.example import StreamSource
 from avrep.pipeline.plan import Plan
 from avrep.sampling.spec import least_item_s, wants_audio, wants_video
 from avrep.types import RowNumbers
+
+MAIN_CORPUS = "data"
+"""Name of the corpus that every run has, by its key in the config."""
 
 
 def build_objective(config: RunConfig) -> Objective:
@@ -86,31 +91,51 @@ def usable_rows(
 
 
 def training_source(config: RunConfig, objective: Objective) -> StreamSource:
-    """What the run's stream is made from."""
-    catalog = open_catalog(config.data)
+    """What the stream of the run's `data` is made from."""
+    return _source(config.data, config.train.batch_size, config.seed, objective)
+
+
+def training_sources(config: RunConfig, objective: Objective) -> dict[str, StreamSource]:
+    """What the streams of all corpora are made from, by name; `data` is the first."""
+    sources = {MAIN_CORPUS: training_source(config, objective)}
+    for name, part in objective.corpora().items():
+        # Of its own, so that corpora of one length do not come in one order.
+        seed = config.seed + zlib.crc32(name.encode())
+        batch_size = config.corpora[name].batch_size
+        sources[name] = _source(config.corpus(name), batch_size, seed, part)
+    return sources
+
+
+def corpus_folder(run_dir: Path, name: str) -> Path:
+    """Where a run writes down what it read of a corpus: ledger, quarantine, health."""
+    return run_dir if name == MAIN_CORPUS else run_dir / "corpora" / name
+
+
+def _source(data: DataConfig, batch_size: int, seed: int, objective: Objective) -> StreamSource:
+    catalog = open_catalog(data)
     specs = objective.view_specs()
     rows = usable_rows(
         catalog,
         video=any(wants_video(spec) for spec in specs),
         audio=any(wants_audio(spec) for spec in specs),
         least_s=max(least_item_s(spec) for spec in specs),
-        split=config.data.split,
-        keys=config.data.keys,
+        split=data.split,
+        keys=data.keys,
     )
     plan = Plan(
-        seed=config.seed,
+        seed=seed,
         rows=rows,
-        global_batch=config.train.batch_size,
-        draws_per_visit=config.data.draws_per_visit,
-        shuffle=config.data.shuffle,
+        global_batch=batch_size,
+        draws_per_visit=data.draws_per_visit,
+        shuffle=data.shuffle,
     )
     return StreamSource(
         catalog=catalog,
         plan=plan,
         specs=specs,
-        decoder=config.data.decoder,
-        limits=config.data.limits,
-        storage=config.data.storage,
+        decoder=data.decoder,
+        limits=data.limits,
+        storage=data.storage,
     )
 
 
@@ -124,10 +149,12 @@ def use_threads(config: RunConfig) -> None:
     torch.set_num_threads(config.train.num_threads or free)
 
 
-def data_digest(source: StreamSource) -> str:
-    """Hex SHA-256 of what a run reads: the catalogue's rows and which of them are used."""
-    digest = hashlib.sha256(source.catalog.digest.encode())
-    digest.update(source.plan.rows.astype("<i8").tobytes())
+def data_digest(sources: Iterable[StreamSource]) -> str:
+    """Hex SHA-256 of what a run reads: the catalogues' rows and which of them are used."""
+    digest = hashlib.sha256()
+    for source in sources:
+        digest.update(source.catalog.digest.encode())
+        digest.update(source.plan.rows.astype("<i8").tobytes())
     return digest.hexdigest()
 
 

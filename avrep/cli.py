@@ -161,7 +161,10 @@ def train(
     from avrep.report.progress import train_progress
 
     run_config = load_config(config, overrides or [])
-    with open_streams(run_config.data) as open_stream, train_progress("training") as on_step:
+    with (
+        open_streams(run_config.data, 1 + len(run_config.corpora)) as open_stream,
+        train_progress("training") as on_step,
+    ):
         pretrain(run_config, out, open_stream=open_stream, resume=resume, on_step=on_step)
     print(f"run in {out}; next: avrep evaluate {out}")
 
@@ -259,6 +262,7 @@ def quarantine(
         bool, typer.Option("--retry", help="Decode them again; release those that work now.")
     ] = False,
     clear: Annotated[bool, typer.Option("--clear", help="Forget them.")] = False,
+    corpus: Annotated[str, typer.Option(help="Which of a mixture's corpora.")] = "data",
 ) -> None:
     """Show the items that a run could not use and passes over, and why.
 
@@ -267,6 +271,7 @@ def quarantine(
 
     Example: `avrep quarantine runs/first` or `avrep quarantine runs/first --retry`
     """
+    from avrep.assemble import corpus_folder
     from avrep.errors import ConfigError
     from avrep.pipeline.quarantine import read_quarantine, release
     from avrep.report.quarantine_table import count_items, quarantine_summary, quarantine_table
@@ -275,10 +280,13 @@ def quarantine(
         raise ConfigError("--retry and --clear exclude each other: choose one")
     if not (run / "config.yaml").is_file():
         raise ConfigError(f"no run at {run}; make one: avrep train CONFIG --out {run}")
+    folder = corpus_folder(run, corpus)
+    if not folder.is_dir():
+        raise ConfigError(f"{run} has no corpus {corpus}; see corpora in {run / 'config.yaml'}")
     if clear and not keys:
-        print(f"{count_items(release(run))} forgotten in {run}; a resumed run tries them again")
+        print(f"{count_items(release(folder))} forgotten in {run}; a resumed run tries them again")
         return
-    entries = read_quarantine(run)
+    entries = read_quarantine(folder)
     unknown = set(keys or ()) - {entry.key for entry in entries}
     if unknown:
         raise ConfigError(f"{min(unknown)} is not quarantined in {run}; see avrep quarantine {run}")
@@ -288,11 +296,11 @@ def quarantine(
         print(f"nothing is quarantined in {run}")
         return
     if clear:
-        print(f"{count_items(release(run, keys))} forgotten; a resumed run tries them again")
+        print(f"{count_items(release(folder, keys))} forgotten; a resumed run tries them again")
         return
     if retry:
-        usable = _retry(run, entries)
-        release(run, usable)
+        usable = _retry(run, corpus, entries)
+        release(folder, usable)
         entries = [entry for entry in entries if entry.key not in usable]
         print(f"{count_items(len(usable))} released; a resumed run tries them again")
     if entries:
@@ -312,24 +320,27 @@ def ledger(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None
     from avrep.report.progress import count_progress
 
     with count_progress("checking", "steps") as progress:
-        found = audit_run(run, progress)
+        reports = audit_run(run, progress)
     console = Console()
-    console.print(ledger_table(found))
-    style = "green" if found.is_whole else "bold red"
-    console.print(ledger_verdict(found), style=style, highlight=False)
-    raise typer.Exit(0 if found.is_whole else 1)
+    for name, found in reports.items():
+        if len(reports) > 1:
+            console.print(f"[bold]{name}[/]")
+        console.print(ledger_table(found))
+        style = "green" if found.is_whole else "bold red"
+        console.print(ledger_verdict(found), style=style, highlight=False)
+    raise typer.Exit(0 if all(found.is_whole for found in reports.values()) else 1)
 
 
-def _retry(run: Path, entries: Sequence["QuarantineEntry"]) -> tuple[str, ...]:
+def _retry(run: Path, corpus: str, entries: Sequence["QuarantineEntry"]) -> tuple[str, ...]:
     """The keys of the items that can be decoded now, on decode actors."""
-    from avrep.assemble import build_objective, training_source
+    from avrep.assemble import build_objective, training_sources
     from avrep.cluster.run import open_streams
     from avrep.pipeline.quarantine_retry import retry_items
     from avrep.pretrain import read_run_config
     from avrep.report.progress import count_progress
 
     config = read_run_config(run)
-    source = training_source(config, build_objective(config))
+    source = training_sources(config, build_objective(config))[corpus]
     # Never in this process: some of these items may end it, or never return.
     num_actors = max(1, config.data.num_decode_actors)
     data = config.data.model_copy(update={"num_decode_actors": num_actors})

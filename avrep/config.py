@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from avrep.errors import ConfigError
 from avrep.frozen import FrozenConfig
@@ -51,6 +51,22 @@ class DataConfig(FrozenConfig):
     """Write down which item reached the trainer in which step, for `avrep ledger`."""
 
 
+class CorpusConfig(FrozenConfig):
+    """A further corpus of a mixture. What is not said here is as in `data`.
+
+    Each step has `batch_size` of its items beside `train.batch_size` items of `data`: that is the
+    ratio in which they are mixed. It has decode actors and budgets of its own, as large.
+    """
+
+    catalog: str
+    root: str | None = None
+    split: str | None = None
+    keys: str | None = None
+    batch_size: int = Field(gt=0)
+    """Items in a step, over all ranks."""
+    draws_per_visit: int = Field(default=1, ge=1, le=64)
+
+
 class EvaluationConfig(FrozenConfig):
     """Which clips an encoder is measured on; frames are as far apart as in pretraining."""
 
@@ -70,11 +86,38 @@ class RunConfig(FrozenConfig):
 
     seed: int = Field(default=0, ge=0)
     data: DataConfig
+    corpora: dict[Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")], CorpusConfig] = Field(
+        default_factory=dict
+    )
+    """By name: a `joint` objective's parts say which of them they train on."""
     video_encoder: VideoEncoderConfig | None = None
     audio_encoder: AudioEncoderConfig | None = None
     objective: Annotated[SingleObjectiveConfig | JointConfig, Field(discriminator="kind")]
     train: TrainConfig
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _corpora_are_used(self) -> Self:
+        if "data" in self.corpora:
+            raise ValueError("corpora: data is the name of the run's first; choose another")
+        joint = self.objective if isinstance(self.objective, JointConfig) else None
+        parts = list(joint.parts.values()) if joint else []
+        named = {part.corpus for part in parts if part.corpus is not None}
+        if unknown := sorted(named - self.corpora.keys()):
+            raise ValueError(f"no corpus {unknown[0]!r} in corpora; add it, with its catalog")
+        if idle := sorted(self.corpora.keys() - named):
+            raise ValueError(
+                f"no part of the objective has corpus: {idle[0]}; take it out of corpora, or add "
+                "a part of a joint objective that trains on it"
+            )
+        if joint and all(part.corpus is not None for part in parts):
+            raise ValueError("at least one part of the objective must train on data")
+        return self
+
+    def corpus(self, name: str) -> DataConfig:
+        """How a further corpus is read."""
+        own = self.corpora[name].model_dump(exclude={"batch_size"})
+        return self.data.model_copy(update=own)
 
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:

@@ -32,6 +32,8 @@ class PartConfig(FrozenConfig):
 
     weight: float = Field(default=1.0, ge=0)
     """Of its loss in the sum."""
+    corpus: str | None = None
+    """Which of `corpora` it trains on; None: on `data`."""
     objective: SingleObjectiveConfig
 
 
@@ -83,13 +85,21 @@ def build_on(
         case Wav2vec2Config():
             return Wav2vec2(config, _waveform(encoders, config.kind), seed)
         case JointConfig():
-            parts = {
-                name: build_on(part.objective, encoders, seed)
-                for name, part in config.parts.items()
-            }
-            return Joint(parts, [part.weight for part in config.parts.values()])
+            return _build_joint(config.parts, encoders, seed)
         case _:
             assert_never(config)
+
+
+def _build_joint(
+    parts: Mapping[str, PartConfig], encoders: Mapping[str, Encoder], seed: int
+) -> Joint:
+    def on_corpus(corpus: str | None, corpora: Mapping[str, Joint] | None = None) -> Joint:
+        chosen = {name: part for name, part in parts.items() if part.corpus == corpus}
+        built = {name: build_on(part.objective, encoders, seed) for name, part in chosen.items()}
+        return Joint(built, [part.weight for part in chosen.values()], corpora)
+
+    further = dict.fromkeys(part.corpus for part in parts.values() if part.corpus is not None)
+    return on_corpus(None, {corpus: on_corpus(corpus) for corpus in further})
 
 
 def _video(encoders: Mapping[str, Encoder], method: str) -> Encoder:

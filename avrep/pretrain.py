@@ -10,19 +10,28 @@ RUN/
 """
 
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from avrep.account import Account, write_json
-from avrep.assemble import build_objective, data_digest, training_source, use_threads
-from avrep.config import RunConfig, differences, dump_config, load_config
+from avrep.assemble import (
+    MAIN_CORPUS,
+    build_objective,
+    corpus_folder,
+    data_digest,
+    training_sources,
+    use_threads,
+)
+from avrep.config import CorpusConfig, DataConfig, RunConfig, differences, dump_config, load_config
 from avrep.environment import describe_environment, package_versions
 from avrep.errors import ConfigError
 from avrep.models.features import Encoder
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.quarantine import KnownBad, read_quarantine, release
-from avrep.pipeline.stream import OpenStream, plain_stream
+from avrep.pipeline.stream import OpenStream, open_mixture, plain_stream
 from avrep.training import parallel
 from avrep.training.checkpoint import (
     RunState,
@@ -35,6 +44,8 @@ from avrep.training.checkpoint import (
 from avrep.training.loop import StepRecord, train
 from avrep.training.optim import build_optimizer
 from avrep.training.recorder import Recorder, numbers
+
+_ReadFrom = TypeVar("_ReadFrom", DataConfig, CorpusConfig)
 
 MAY_CHANGE_ON_RESUME = frozenset(
     {
@@ -92,29 +103,38 @@ def pretrain(
     use_threads(config)
     objective = build_objective(config).to(device)
     optimizer = build_optimizer(objective.named_parameters(), config.train.optim)
-    source = training_source(config, objective)
+    sources = training_sources(config, objective)
+    folders = {name: corpus_folder(run_dir, name) for name in sources}
     first_step = 0
     if resume:
         checkpoint = latest_checkpoint(run_dir)
-        _check_same_run(read_state(checkpoint), config, source, run_dir)
+        _check_same_run(read_state(checkpoint), config, sources, run_dir)
         first_step = load_checkpoint(checkpoint, objective, optimizer).step
     elif checkpoints(run_dir):
         raise ConfigError(f"{run_dir} holds a run already; add --resume, or choose another --out")
     else:
         # Of a run that ended before its first checkpoint.
-        release(run_dir)
+        for folder in folders.values():
+            release(folder)
     run_dir.mkdir(parents=True, exist_ok=True)
     (run_dir / "config.yaml").write_text(dump_config(config), encoding="utf-8")
     write_json(run_dir / "environment.json", describe_environment(device))
     _forget_after(run_dir / "metrics.jsonl", first_step)
-    source = replace(source, known_bad=KnownBad(read_quarantine(run_dir)))
+    sources = {
+        name: replace(source, known_bad=KnownBad(read_quarantine(folders[name])))
+        for name, source in sources.items()
+    }
 
     last_step = min(config.train.num_steps, stop_after or config.train.num_steps)
-    account = Account(config, run_dir, source, first_step, parallel.rank())
+    accounts = {
+        name: Account(config.data, folders[name], source, first_step, parallel.rank())
+        for name, source in sources.items()
+    }
     window: list[StepRecord] = []
 
     def after_step(record: StepRecord) -> None:
-        account.add(record.batch)
+        for name, account in accounts.items():
+            account.add(record.batch if name == MAIN_CORPUS else record.batch.others[name])
         window.append(record)
         if record.step % config.train.log_every_steps == 0 or record.step == last_step:
             recorder.write(record.step, numbers(window))
@@ -124,9 +144,10 @@ def pretrain(
                 step=record.step,
                 config=config.model_dump(mode="json"),
                 versions=package_versions(),
-                data_digest=data_digest(source),
+                data_digest=data_digest(sources.values()),
             )
-            account.write(record.step)
+            for account in accounts.values():
+                account.write(record.step)
             save_checkpoint(run_dir, state, objective, optimizer, config.train.keep_checkpoints)
         if on_step:
             on_step(record)
@@ -134,7 +155,7 @@ def pretrain(
     steps = range(first_step, last_step)
     with (
         Recorder(run_dir) as recorder,
-        open_stream(source, steps, parallel.rank(), parallel.world_size()) as stream,
+        open_mixture(open_stream, sources, steps, parallel.rank(), parallel.world_size()) as stream,
     ):
         train(
             config.train,
@@ -182,31 +203,38 @@ def load_encoder(run_dir: Path | str, *, trained: bool = True) -> Encoder:
 
 def _found_from_anywhere(config: RunConfig) -> RunConfig:
     """The config with absolute paths, so that the run can be measured from another folder."""
-    data = config.data
-    absolute = {
-        name: str(Path(path).resolve())
-        for name, path in (("catalog", data.catalog), ("keys", data.keys))
-        if path is not None
-    }
-    return config.model_copy(update={"data": data.model_copy(update=absolute)})
+
+    def resolved(part: _ReadFrom) -> _ReadFrom:
+        named = (("catalog", part.catalog), ("keys", part.keys))
+        absolute = {name: str(Path(path).resolve()) for name, path in named if path is not None}
+        return part.model_copy(update=absolute)
+
+    corpora = {name: resolved(corpus) for name, corpus in config.corpora.items()}
+    return config.model_copy(update={"data": resolved(config.data), "corpora": corpora})
+
+
+def _one_name_for_all(path: str) -> str:
+    """`data.x` for `corpora.NAME.x`: what may change of one corpus may change of any."""
+    return re.sub(r"^corpora\.[^.]+\.", "data.", path)
 
 
 def _check_same_run(
-    state: RunState, config: RunConfig, source: StreamSource, run_dir: Path
+    state: RunState, config: RunConfig, sources: Mapping[str, StreamSource], run_dir: Path
 ) -> None:
     changed = {
         path: change
         for path, change in differences(state.config, config.model_dump(mode="json")).items()
-        if path not in MAY_CHANGE_ON_RESUME
+        if _one_name_for_all(path) not in MAY_CHANGE_ON_RESUME
     }
     if changed:
         listed = ", ".join(f"{path}: {change}" for path, change in changed.items())
         raise ConfigError(
             f"{run_dir} was made with another config ({listed}); choose another --out"
         )
-    if state.data_digest != data_digest(source):
+    if state.data_digest != data_digest(sources.values()):
+        paths = " or ".join(str(source.catalog.path) for source in sources.values())
         raise ConfigError(
-            f"{source.catalog.path} gives other items than those that {run_dir} was made with; "
+            f"{paths} gives other items than those that {run_dir} was made with; "
             "resume with the same catalogue and filters, or choose another --out"
         )
 

@@ -228,6 +228,19 @@ class Batch:
     """Damaged packets that the decoders passed over for this batch."""
     spent: StageTimes = field(default_factory=StageTimes)
     """What making this batch cost, summed over its items."""
+    others: Mapping[str, "Batch"] = field(default_factory=dict)
+    """Of a mixture's further corpora, by name: the same step of each."""
+
+    @property
+    def num_clips(self) -> int:
+        """Clips of all corpora."""
+        own = len(self.addresses) * len(self.views)
+        return own + sum(other.num_clips for other in self.others.values())
+
+    @property
+    def spent_in_all(self) -> StageTimes:
+        """What the batches of all corpora cost."""
+        return sum((other.spent_in_all for other in self.others.values()), self.spent)
 
 
 def _form(array: npt.NDArray[np.generic] | None) -> str:

@@ -18,14 +18,20 @@ from avrep.report.progress import count_progress, waiting
 
 
 @contextmanager
-def open_streams(config: DataConfig) -> Iterator[OpenStream]:
-    """How to open streams as the config says; Ray is there while the context lasts, if needed."""
+def open_streams(config: DataConfig, num_streams: int = 1) -> Iterator[OpenStream]:
+    """How to open streams as the config says; Ray is there while the context lasts, if needed.
+
+    Args:
+        config: which actors and budgets each of them has.
+        num_streams: how many are open at a time.
+    """
     if config.num_decode_actors == 0:
         yield plain_stream
         return
     with ExitStack() as stack:
         with waiting("starting Ray"):
-            stack.enter_context(ray_session(config.num_decode_actors, config.prefetch_bytes))
+            num_actors, num_bytes = config.num_decode_actors, config.prefetch_bytes
+            stack.enter_context(ray_session(num_streams * num_actors, num_streams * num_bytes))
         yield partial(
             ray_stream,
             num_actors=config.num_decode_actors,

@@ -46,6 +46,8 @@ class BatchTensors:
     addresses: tuple[Address, ...] = ()
     """Of each row: what an objective draws for a clip is a function of (seed, address), so that it
     does not depend on the rank that got the clip."""
+    others: Mapping[str, "BatchTensors"] = field(default_factory=dict)
+    """Of a mixture's further corpora, by name: the same step of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +98,12 @@ class Objective(nn.Module, ABC):
         alike, if their augmentations are the same. By default each view has its own.
         """
         return tuple(range(len(self.augments())))
+
+    def corpora(self) -> "Mapping[str, Objective]":
+        """What looks at further corpora, by their names in the config: its views are theirs, and
+        the loss that it has a part in is this objective's.
+        """
+        return {}
 
     @abstractmethod
     def forward(self, batch: BatchTensors, rng: torch.Generator) -> LossOut:

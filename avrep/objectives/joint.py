@@ -1,6 +1,6 @@
 """Several objectives in one run, on shared encoders: the loss is their weighted sum."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -15,19 +15,27 @@ class Joint(Objective):
     """All parts see the same items in each step: one visit of an item serves them all.
 
     Each part draws its own clips, since its specs have lanes of their own. Its metrics have its
-    name in front.
+    name in front. In a mixture the parts on a further corpus are a `Joint` of their own, which sees
+    that corpus's items of the step, and whose loss is added.
 
     Args:
         parts: by name, in the order in which their views stand in a batch.
         weights: of each part's loss in the sum, as many.
+        corpora: those on further corpora, by the corpus's name.
 
     Raises:
         ValueError: two parts have different encoders of one name.
     """
 
-    def __init__(self, parts: dict[str, Objective], weights: Sequence[float]) -> None:
+    def __init__(
+        self,
+        parts: dict[str, Objective],
+        weights: Sequence[float],
+        corpora: "Mapping[str, Joint] | None" = None,
+    ) -> None:
         super().__init__()
         self.parts = nn.ModuleDict(parts)
+        self.others = nn.ModuleDict(corpora or {})
         self._weights = dict(zip(parts, weights, strict=True))
         self.encoders()
 
@@ -44,9 +52,12 @@ class Joint(Objective):
             lanes += [first + lane for lane in part.augment_lanes()]
         return tuple(lanes)
 
+    def corpora(self) -> dict[str, Objective]:
+        return dict(_named(self.others))
+
     def encoders(self) -> dict[str, Encoder]:
         found: dict[str, Encoder] = {}
-        for name, part in self._named():
+        for name, part in [*self._named(), *_named(self.others)]:
             for kind, encoder in part.encoders().items():
                 if found.setdefault(kind, encoder) is not encoder:
                     raise ValueError(f"{name} has another {kind} encoder than the parts before it")
@@ -69,13 +80,21 @@ class Joint(Objective):
             first = last
         if first != len(batch.views):
             raise ValueError(f"the parts want {first} views, got {len(batch.views)}")
+        for name, others in self.others.items():
+            out = others(batch.others[name], rng)
+            loss = loss + out.loss
+            metrics |= out.metrics
         return LossOut(loss=loss, metrics=metrics)
 
     def after_step(self, step: int, total_steps: int) -> None:
-        for _, part in self._named():
+        for _, part in [*self._named(), *_named(self.others)]:
             part.after_step(step, total_steps)
 
     def _named(self) -> Iterator[tuple[str, Objective]]:
-        for name, part in self.parts.items():
-            assert isinstance(part, Objective)
-            yield name, part
+        return _named(self.parts)
+
+
+def _named(modules: nn.ModuleDict) -> Iterator[tuple[str, Objective]]:
+    for name, module in modules.items():
+        assert isinstance(module, Objective)
+        yield name, module

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from avrep.assemble import build_objective, data_digest, training_source
+from avrep.assemble import build_objective, corpus_folder, data_digest, training_sources
 from avrep.errors import ConfigError
 from avrep.pipeline.ledger_check import check_ledger
 from avrep.pipeline.ledger_report import LedgerReport
@@ -15,28 +15,35 @@ from avrep.pretrain import read_run_config
 from avrep.training.checkpoint import checkpoints, read_state
 
 
-def audit_run(run_dir: Path, progress: Callable[[int, int], None] | None = None) -> LedgerReport:
-    """Check the ledger of a run against the plan that its config describes.
+def audit_run(
+    run_dir: Path, progress: Callable[[int, int], None] | None = None
+) -> dict[str, LedgerReport]:
+    """Check the ledger of each corpus of a run against the plan that its config describes.
 
     Raises:
         ConfigError: the folder holds no run or no ledger, or the catalogue gives other items than
             those that the run was made with.
     """
     config = read_run_config(run_dir)
-    source = training_source(config, build_objective(config))
-    assert isinstance(source.plan, Plan)
+    sources = training_sources(config, build_objective(config))
     num_steps = 0
     if found := checkpoints(run_dir):
         state = read_state(found[-1])
         num_steps = state.step
-        if state.data_digest != data_digest(source):
+        if state.data_digest != data_digest(sources.values()):
+            paths = " or ".join(str(source.catalog.path) for source in sources.values())
             raise ConfigError(
-                f"{source.catalog.path} gives other items than those that {run_dir} was made with; "
+                f"{paths} gives other items than those that {run_dir} was made with; "
                 "a ledger can only be checked with the same catalogue and filters"
             )
-    return check_ledger(
-        run_dir, source.plan, source.catalog, num_steps=num_steps, progress=progress
-    )
+    reports: dict[str, LedgerReport] = {}
+    for name, source in sources.items():
+        assert isinstance(source.plan, Plan)
+        folder = corpus_folder(run_dir, name)
+        reports[name] = check_ledger(
+            folder, source.plan, source.catalog, num_steps=num_steps, progress=progress
+        )
+    return reports
 
 
 def ledger_table(report: LedgerReport) -> Table:

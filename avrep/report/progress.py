@@ -149,7 +149,7 @@ class _Window:
 
     def add(self, record: StepRecord) -> None:
         self._times += record.times
-        self._spent += record.batch.spent
+        self._spent += record.batch.spent_in_all
         full = self._times.num_steps >= _WINDOW_STEPS and self._times.elapsed_s >= _WINDOW_S
         if full or self._first:
             before = self.verdict.bottleneck if self.verdict else None

@@ -38,7 +38,7 @@ def draw_recipe(config: RunConfig, out: Path, *, num_items: int = 4, step: int =
     source = training_source(config, objective)
     batch = read_batch(source, step)
     augments = objective.augments()
-    inputs = to_inputs(batch, augments, config.seed, torch.device("cpu"), objective.augment_lanes())
+    inputs = to_inputs(batch, objective, config.seed, torch.device("cpu"))
     rows: list[SheetRow] = []
     for i, (key, address) in enumerate(zip(batch.keys, batch.addresses, strict=True)):
         if i == num_items:

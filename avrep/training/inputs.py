@@ -10,13 +10,13 @@ from avrep.augment.video import augment_video
 from avrep.augment.video_config import VideoAugmentConfig
 from avrep.augment.video_params import draw_video_params
 from avrep.augment.view import to_device
-from avrep.objectives.base import BatchTensors, ViewTensors
+from avrep.objectives.base import BatchTensors, Objective, ViewTensors
 from avrep.types import Batch
 
 
-def move_batch(batch: Batch, device: torch.device) -> tuple[ViewTensors, ...]:
-    """Each view on the device, its video still uint8[b t h w 3]."""
-    return tuple(
+def move_batch(batch: Batch, device: torch.device) -> BatchTensors:
+    """The batch on the device, its video still uint8[b t h w 3]."""
+    views = tuple(
         ViewTensors(
             video=None if view.video is None else to_device(view.video, device),
             pts_s=to_device(view.pts_s, device),
@@ -29,26 +29,45 @@ def move_batch(batch: Batch, device: torch.device) -> tuple[ViewTensors, ...]:
         )
         for view in batch.views
     )
+    others = {name: move_batch(other, device) for name, other in batch.others.items()}
+    return BatchTensors(step=batch.step, views=views, addresses=batch.addresses, others=others)
 
 
 def augment_batch(
+    batch: Batch, moved: BatchTensors, objective: Objective, seed: int
+) -> BatchTensors:
+    """Augment each view where it is, as the objective says; each clip's draws are its address's.
+
+    Args:
+        batch: from the stream.
+        moved: the same, from `move_batch`.
+        objective: whose batch it is.
+        seed: the run's seed.
+    """
+    views = augment_views(batch, moved.views, objective.augments(), seed, objective.augment_lanes())
+    others = {
+        name: augment_batch(batch.others[name], moved.others[name], part, seed)
+        for name, part in objective.corpora().items()
+    }
+    return replace(moved, views=views, others=others)
+
+
+def augment_views(
     batch: Batch,
     moved: Sequence[ViewTensors],
     augments: Sequence[VideoAugmentConfig | None],
     seed: int,
-    lanes: Sequence[int] | None = None,
-) -> BatchTensors:
-    """Augment each view where it is, as its config says; each clip's draws are its address's.
+    lanes: Sequence[int],
+) -> tuple[ViewTensors, ...]:
+    """Augment each view of one corpus.
 
     Args:
         batch: from the stream.
-        moved: its views, from `move_batch`.
+        moved: its views, on the device.
         augments: one per view of the batch; None leaves a view as it is.
         seed: the run's seed.
-        lanes: one per view: views of one lane have the same draws; None: each has its own.
+        lanes: one per view: views of one lane have the same draws.
     """
-    if lanes is None:
-        lanes = range(len(augments))
     views: list[ViewTensors] = []
     for host, view, augment, lane in zip(batch.views, moved, augments, lanes, strict=True):
         if view.video is None or augment is None:
@@ -57,23 +76,9 @@ def augment_batch(
         rngs = [rng.at(seed, rng.Stage.AUGMENT, address, lane) for address in batch.addresses]
         params = draw_video_params(augment, host.size_px, rngs)
         views.append(replace(view, video=augment_video(view.video, params, augment)))
-    return BatchTensors(step=batch.step, views=tuple(views), addresses=batch.addresses)
+    return tuple(views)
 
 
-def to_inputs(
-    batch: Batch,
-    augments: Sequence[VideoAugmentConfig | None],
-    seed: int,
-    device: torch.device,
-    lanes: Sequence[int] | None = None,
-) -> BatchTensors:
-    """Move a batch to the device and augment each view there, in one go.
-
-    Args:
-        batch: from the stream.
-        augments: one per view of the batch; None leaves a view as it is.
-        seed: the run's seed.
-        device: where the objective is.
-        lanes: see `augment_batch`.
-    """
-    return augment_batch(batch, move_batch(batch, device), augments, seed, lanes)
+def to_inputs(batch: Batch, objective: Objective, seed: int, device: torch.device) -> BatchTensors:
+    """Move a batch to the device and augment each view there, in one go."""
+    return augment_batch(batch, move_batch(batch, device), objective, seed)

@@ -99,7 +99,6 @@ def train(
     """
     module = parallel.wrap(objective, device)
     encoder = next(iter(objective.encoders().values()))
-    augments, lanes = objective.augments(), objective.augment_lanes()
     objective.train()
     clock = clock_for(device)
     with watch_features(encoder) as watch:
@@ -108,7 +107,7 @@ def train(
             clock.start()
             moved = move_batch(batch, device)
             clock.lap("transfer")
-            inputs = augment_batch(batch, moved, augments, seed, lanes)
+            inputs = augment_batch(batch, moved, objective, seed)
             # On a GPU these bytes are a quarter as much again as the inputs.
             del moved
             clock.lap("augment")
@@ -147,7 +146,7 @@ def train(
                     result=result,
                     wait_s=wait_s,
                     elapsed_s=elapsed_s,
-                    num_clips=len(batch.addresses) * len(batch.views),
+                    num_clips=batch.num_clips,
                     health=health,
                     batch=batch,
                     times=clock.finish(wait_s, elapsed_s, complete=logged),

@@ -68,7 +68,7 @@ def _time_numbers(window: Sequence[StepRecord]) -> dict[str, float | str]:
     come to more than the step.
     """
     times = sum((record.times for record in window), StepTimes())
-    spent = sum((record.batch.spent for record in window), StageTimes())
+    spent = sum((record.batch.spent_in_all for record in window), StageTimes())
     found = verdict(times, spent)
     if found is None:
         return {}

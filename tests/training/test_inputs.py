@@ -8,7 +8,7 @@ import torch
 
 from avrep.augment.video_config import cvrl_view
 from avrep.augment.view import augment_view
-from avrep.training.inputs import augment_batch, move_batch, to_inputs
+from avrep.training.inputs import augment_views, move_batch
 from avrep.types import Address, Batch, View
 
 CPU = torch.device("cpu")
@@ -46,9 +46,10 @@ def batch() -> Batch:
 
 
 def test_each_view_is_augmented_by_address_and_lane_as_alone(batch: Batch) -> None:
-    inputs = to_inputs(batch, AUGMENTS, seed=11, device=CPU)
-    assert inputs.step == 7
-    for lane, (host, view) in enumerate(zip(batch.views, inputs.views, strict=True)):
+    moved = move_batch(batch, CPU)
+    assert moved.step == 7
+    views = augment_views(batch, moved.views, AUGMENTS, 11, range(3))
+    for lane, (host, view) in enumerate(zip(batch.views, views, strict=True)):
         if host.video is None:
             assert view.video is None
             continue
@@ -60,15 +61,16 @@ def test_each_view_is_augmented_by_address_and_lane_as_alone(batch: Batch) -> No
 def test_views_of_one_lane_are_augmented_alike(batch: Batch) -> None:
     twice = replace(batch, views=(batch.views[0], batch.views[0]))
     augments = (AUGMENTS[0], AUGMENTS[0])
-    for lanes, alike in (((3, 3), True), ((0, 1), False), (None, False)):
-        first, second = to_inputs(twice, augments, 11, CPU, lanes).views
+    moved = move_batch(twice, CPU).views
+    for lanes, alike in (((3, 3), True), ((0, 1), False)):
+        first, second = augment_views(twice, moved, augments, 11, lanes)
         assert first.video is not None
         assert second.video is not None
         assert torch.equal(first.video, second.video) is alike
 
 
 def test_what_is_moved_is_the_batchs_own_numbers(batch: Batch) -> None:
-    moved = move_batch(batch, CPU)
+    moved = move_batch(batch, CPU).views
     assert len(moved) == 3
     for host, view in zip(batch.views, moved, strict=True):
         for field in fields(view):
@@ -77,5 +79,5 @@ def test_what_is_moved_is_the_batchs_own_numbers(batch: Batch) -> None:
                 assert np.array_equal(ours.numpy(), theirs)
             else:
                 assert ours == theirs
-    sound = augment_batch(batch, moved, AUGMENTS, seed=11).views[1]
+    sound = augment_views(batch, moved, AUGMENTS, 11, range(3))[1]
     assert sound is moved[1]
