@@ -1,4 +1,4 @@
-"""Decoding with a library that finds frames by number: numbers from times, then one size for all."""
+"""Decoding with a library that finds frames by number: numbers from times, then the sizes."""
 
 from collections.abc import Callable, Sequence
 from time import perf_counter
@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from avrep.errors import MediaError
-from avrep.media.assemble import Pictures, by_view, clips, read_sounds, require_room
+from avrep.media.assemble import clips, read_sounds
+from avrep.media.canvas import Canvas
 from avrep.media.frame_times import FrameTimes, read_frame_times, shown_at
 from avrep.media.limits import DecodeLimits
 from avrep.media.media_file import MediaFile
@@ -37,7 +38,7 @@ Raises MediaError where the library counts other frames than PyAV.
 def decode_by_number(
     source: bytes | BinaryIO,
     views: Sequence[ClipTimes],
-    geometry: Geometry,
+    geometries: Sequence[Geometry],
     limits: DecodeLimits,
     opener: Opener,
 ) -> tuple[Clip, ...]:
@@ -49,21 +50,15 @@ def decode_by_number(
         MediaError: as PyAV does, and stage "video" where the library fails or counts other frames.
     """
     with MediaFile(source, limits) as media:
-        sounds, rate_hz = read_sounds(media, views, geometry)
-        pictures = _read_pictures(source, media, views, geometry, opener)
-        return clips(views, pictures, sounds, rate_hz, media)
+        sounds = read_sounds(media, views, geometries)
+        canvas = Canvas(views, geometries, limits)
+        _paint(source, media, canvas, opener)
+        return clips(views, canvas.pictures(), sounds, media)
 
 
-def _read_pictures(
-    source: bytes | BinaryIO,
-    media: MediaFile,
-    views: Sequence[ClipTimes],
-    geometry: Geometry,
-    opener: Opener,
-) -> Pictures:
-    times_s = np.concatenate([view.frames_s for view in views]) if views else np.zeros(0)
-    if not len(times_s):
-        return by_view(np.zeros((0, 0, 0, 3), np.uint8), np.zeros(0), views)
+def _paint(source: bytes | BinaryIO, media: MediaFile, canvas: Canvas, opener: Opener) -> None:
+    if not len(canvas.times_s):
+        return
     if not media.is_fresh:
         media.reopen()
     if media.video is None:
@@ -72,8 +67,10 @@ def _read_pictures(
     clock, began_s = media.clock, perf_counter()
     reader = opener(source, media, table)
     clock.decode_s += perf_counter() - began_s
-    wanted, place = np.unique(shown_at(table.pts_s, times_s), return_inverse=True)
-    unique, scaler = None, None
+    numbers = shown_at(table.pts_s, canvas.times_s)
+    canvas.pts_s[:] = table.pts_s[numbers]
+    wanted, counts = np.unique(numbers, return_counts=True)
+    places = np.split(np.argsort(numbers, kind="stable"), np.cumsum(counts)[:-1])
     codec = media.video.codec_context
     num_at_once = max(1, _CHUNK_BYTES // (codec.width * codec.height * 3))
     for first in range(0, len(wanted), num_at_once):
@@ -82,13 +79,11 @@ def _read_pictures(
         stored = reader.rgb(chunk.tolist())
         decoded_s = perf_counter()
         clock.decode_s += decoded_s - began_s
-        if unique is None or scaler is None:
-            scaler = FrameScaler(geometry, stored.shape[2], stored.shape[1], turn_deg=0)
-            require_room(len(times_s), scaler, media.limits)
-            unique = np.empty((len(wanted), scaler.height_px, scaler.width_px, 3), np.uint8)
-        for row, frame in enumerate(stored, start=first):
-            unique[row] = scaler.resized(frame)
+        if not canvas.is_sized:
+            canvas.size(stored.shape[2], stored.shape[1], turn_deg=0)
+        for frame, of_frame in zip(stored, places[first : first + num_at_once], strict=True):
+            for place in of_frame.tolist():
+                canvas.fill(place, frame, FrameScaler.resized)
         clock.convert_s += perf_counter() - decoded_s
-    if unique is None:
+    if not canvas.is_sized:
         raise MediaError("video", "no frame could be decoded")
-    return by_view(unique[place], table.pts_s[wanted[place]], views)

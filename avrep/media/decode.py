@@ -14,7 +14,7 @@ from avrep.types import Clip, ClipTimes, Geometry
 
 DecoderName = Literal["pyav", "decord", "torchcodec"]
 _Decoder = Callable[
-    [bytes | BinaryIO, Sequence[ClipTimes], Geometry, DecodeLimits], tuple[Clip, ...]
+    [bytes | BinaryIO, Sequence[ClipTimes], Sequence[Geometry], DecodeLimits], tuple[Clip, ...]
 ]
 
 
@@ -33,12 +33,13 @@ def decode(
 def decode_views(
     source: bytes | BinaryIO,
     views: Sequence[ClipTimes],
-    geometry: Geometry,
+    geometry: Geometry | Sequence[Geometry],
     *,
     decoder: DecoderName = "pyav",
     limits: DecodeLimits | None = None,
 ) -> tuple[Clip, ...]:
-    """Decode all views of an item in one pass: each frame is decoded and converted once.
+    """Decode all views of an item in one pass: each frame is decoded once, and converted once for each
+    size that is wanted of it.
 
     A frame is chosen by its time of display: at a wanted time, the frame with the latest start at
     or before it; before the first frame the first, past the end the last. Rotation is applied.
@@ -50,7 +51,7 @@ def decode_views(
         source: the item's bytes, or a seekable binary file of them.
         views: the wanted times, in seconds from the item's start; frames in any order and with
             repeats. A view without frame times gives a clip without video.
-        geometry: the wanted size and sample rate, for all views.
+        geometry: the wanted size and sample rate, for all views or for each.
         decoder: "pyav" is the default, and decodes the sound for all of them. "decord" may end the
             process with a segmentation fault on damaged media, or hang: give it a process of its
             own. "torchcodec" needs the extra `avrep[torchcodec]` and FFmpeg on the system. These
@@ -67,10 +68,11 @@ def decode_views(
         ValueError: a wanted time is not finite, or an interval of sound ends before it starts.
     """
     limits = limits or DecodeLimits()
+    geometries = [geometry] * len(views) if isinstance(geometry, Geometry) else geometry
     for view in views:
         _require_finite(view)
     try:
-        return _decoder_called(decoder)(source, views, geometry, limits)
+        return _decoder_called(decoder)(source, views, geometries, limits)
     except AvrepError:
         raise
     except MemoryError:

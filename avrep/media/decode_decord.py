@@ -26,7 +26,7 @@ _EXACT_CONTAINERS = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi"
 def decode_views(
     source: bytes | BinaryIO,
     views: Sequence[ClipTimes],
-    geometry: Geometry,
+    geometries: Sequence[Geometry],
     limits: DecodeLimits,
 ) -> tuple[Clip, ...]:
     """Decode all views of an item; see `avrep.media.decode.decode_views`.
@@ -34,7 +34,7 @@ def decode_views(
     Raises:
         ConfigError: decord is not installed.
     """
-    return decode_by_number(source, views, geometry, limits, _DecordFrames)
+    return decode_by_number(source, views, geometries, limits, _DecordFrames)
 
 
 class _DecordFrames:

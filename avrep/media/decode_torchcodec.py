@@ -24,7 +24,7 @@ _CLOSE_S = 1e-4
 def decode_views(
     source: bytes | BinaryIO,
     views: Sequence[ClipTimes],
-    geometry: Geometry,
+    geometries: Sequence[Geometry],
     limits: DecodeLimits,
 ) -> tuple[Clip, ...]:
     """Decode all views of an item; see `avrep.media.decode.decode_views`.
@@ -32,7 +32,7 @@ def decode_views(
     Raises:
         ConfigError: torchcodec is not installed, or finds no FFmpeg that it works with.
     """
-    return decode_by_number(source, views, geometry, limits, _TorchcodecFrames)
+    return decode_by_number(source, views, geometries, limits, _TorchcodecFrames)
 
 
 class _TorchcodecFrames:

@@ -55,8 +55,10 @@ class _Window:
 
 
 def read_sound(
-    media: MediaFile, intervals_s: Sequence[tuple[float, float]], rate_hz: int | None
-) -> tuple[list[npt.NDArray[np.float32]], int]:
+    media: MediaFile,
+    intervals_s: Sequence[tuple[float, float]],
+    rates_hz: Sequence[int | None],
+) -> list[tuple[npt.NDArray[np.float32], int]]:
     """Decode and resample the sound of each interval.
 
     Sample k of the clock is the instant k / rate_hz. Channels are averaged with equal weights and
@@ -66,10 +68,10 @@ def read_sound(
     Args:
         media: freshly opened.
         intervals_s: half-open, in seconds, any order.
-        rate_hz: wanted rate; None: the stream's own.
+        rates_hz: wanted rate of each interval; None: the stream's own.
 
     Returns:
-        One float32[units.num_samples(start, end, rate)] per interval, and their rate in Hz.
+        Of each interval, float32[units.num_samples(start, end, rate)] and the rate in Hz.
 
     Raises:
         MediaError: stage "audio" where there is no sound stream or nothing of it can be decoded.
@@ -80,8 +82,11 @@ def read_sound(
     source_hz = stream.codec_context.sample_rate
     if source_hz <= 0:
         raise MediaError("audio", "the sound stream states no rate")
-    out_hz = rate_hz or source_hz
-    spans = [_source_span(start, end, source_hz, out_hz) for start, end in intervals_s]
+    outs_hz = [rate_hz or source_hz for rate_hz in rates_hz]
+    spans = [
+        _source_span(start, end, source_hz, out_hz)
+        for (start, end), out_hz in zip(intervals_s, outs_hz, strict=True)
+    ]
     num_bytes = 4 * sum(end - start for start, end in spans)
     if num_bytes > media.limits.max_output_bytes:
         raise MediaError("limits", f"{num_bytes} bytes of sound wanted at once")
@@ -90,11 +95,11 @@ def read_sound(
     _fill(media, stream, sorted(windows, key=lambda window: window.start), source_hz)
     began_s = perf_counter()
     resampled = [
-        _resampled(window, interval_s, source_hz, out_hz)
-        for window, interval_s in zip(windows, intervals_s, strict=True)
+        (_resampled(window, interval_s, source_hz, out_hz), out_hz)
+        for window, interval_s, out_hz in zip(windows, intervals_s, outs_hz, strict=True)
     ]
     media.clock.convert_s += perf_counter() - began_s
-    return resampled, out_hz
+    return resampled
 
 
 def _source_span(start_s: float, end_s: float, source_hz: int, out_hz: int) -> tuple[int, int]:

@@ -171,7 +171,7 @@ class _Sounds:
             end_s = min(start_s + _SOUND_CHUNK_S, self._duration_s)
             # Opened anew for each chunk: only a file that is freshly open gives its first sample.
             with MediaFile(self._source, self._limits) as media:
-                (sound,), _ = read_sound(media, [(start_s, end_s)], self.rate_hz)
+                ((sound, _),) = read_sound(media, [(start_s, end_s)], [self.rate_hz])
                 self.num_bad_packets = max(self.num_bad_packets, media.num_bad_packets)
             for first in range(0, len(sound), size):
                 yield sound[first : first + size]

@@ -32,7 +32,7 @@ class StreamSource:
     catalog: Catalog
     plan: Plan | Sweep
     specs: tuple[ViewSpec, ...]
-    """What clips the objectives need of each item; an item is decoded once for each geometry."""
+    """What clips the objectives need of each item; an item is decoded once for all."""
     decoder: DecoderName = "pyav"
     limits: DecodeLimits = field(default_factory=DecodeLimits)
     storage: StorageConfig = field(default_factory=StorageConfig)
@@ -83,32 +83,26 @@ def read_example(
         MediaError: the item's bytes are not usable media.
         ShardError: bytes that a window still had to fetch cannot be had.
     """
-    wanted: dict[tuple[int, int, int], ClipTimes] = {}
-    for d, address in enumerate(addresses):
-        for i, views in enumerate(_draw_times(source, item, address)):
-            wanted.update({(d, i, j): times for j, times in enumerate(views)})
-    clips: dict[tuple[int, int, int], Clip] = {}
-    num_bad_packets, spent = 0, StageTimes()
-    # One pass for each distinct geometry: most runs have one.
-    for geometry in dict.fromkeys(spec.geometry for spec in source.specs):
-        places = [place for place in wanted if source.specs[place[1]].geometry == geometry]
-        decoded = decode_views(
-            data,
-            [wanted[place] for place in places],
-            geometry,
-            decoder=source.decoder,
-            limits=source.limits,
-        )
-        clips.update(zip(places, decoded, strict=True))
-        num_bad_packets += decoded[0].num_bad_packets
-        spent += decoded[0].spent
+    wanted = [
+        (d, spec, times)
+        for d, address in enumerate(addresses)
+        for spec, views in zip(source.specs, _draw_times(source, item, address), strict=True)
+        for times in views
+    ]
+    decoded = decode_views(
+        data,
+        [times for _, _, times in wanted],
+        [spec.geometry for _, spec, _ in wanted],
+        decoder=source.decoder,
+        limits=source.limits,
+    )
     return Example(
         draws=tuple(
-            tuple(clips[place] for place in sorted(clips) if place[0] == d)
+            tuple(clip for clip, (drawn, _, _) in zip(decoded, wanted, strict=True) if drawn == d)
             for d in range(len(addresses))
         ),
-        num_bad_packets=num_bad_packets,
-        spent=spent,
+        num_bad_packets=decoded[0].num_bad_packets,
+        spent=decoded[0].spent,
     )
 
 

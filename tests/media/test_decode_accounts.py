@@ -80,6 +80,25 @@ def test_waiting_for_bytes_is_storage_and_not_demuxing(content: bytes) -> None:
     assert in_memory.demux_s > 0.002
 
 
+class Counted(io.BytesIO):
+    """A file that counts what is read of it."""
+
+    num_bytes = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        content = super().read(size)
+        self.num_bytes += len(content)
+        return content
+
+
+def test_views_of_unlike_sizes_take_one_pass(content: bytes) -> None:
+    views = [at(0.1, 1.0, audio_s=(0.0, 0.5)), at(0.2, 0.9, audio_s=(0.5, 1.0))]
+    alike, unlike = Counted(content), Counted(content)
+    decode_views(alike, views, SMALL)
+    decode_views(unlike, views, [SMALL, Geometry(short_side_px=24, rate_hz=11025)])
+    assert unlike.num_bytes == alike.num_bytes > 0
+
+
 def test_storage_is_taken_out_of_the_container_time_by_hand() -> None:
     clock = StageClock(storage_s=2.0, container_s=5.0, decode_s=7.0, convert_s=11.0)
     assert clock.times() == StageTimes(storage_s=2.0, demux_s=3.0, decode_s=7.0, convert_s=11.0)

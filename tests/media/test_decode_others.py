@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from avrep.errors import ConfigError, MediaError
-from avrep.media.decode import DecoderName, decode
+from avrep.media.decode import DecoderName, decode, decode_views
 from avrep.media.frame_code import read_frame_number
 from avrep.media.synth_timing import TimingSpec, write_timing_clip
 from avrep.types import Clip, ClipTimes, Geometry
@@ -179,6 +179,21 @@ def test_sound_is_the_same_whoever_decodes_the_picture(tmp_path: Path, name: Dec
     assert ours.audio is not None
     assert theirs.audio is not None
     assert np.array_equal(ours.audio, theirs.audio)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_views_of_unlike_size_come_out_as_if_decoded_one_by_one(
+    tmp_path: Path, name: DecoderName
+) -> None:
+    write_timing_clip(tmp_path / "c.mp4", TimingSpec())
+    content = (tmp_path / "c.mp4").read_bytes()
+    views = [at(0.1, 2.0, 0.1), at(2.0, 0.1)]
+    geometries = [Geometry(short_side_px=40), Geometry(short_side_px=64)]
+    together = decode_views(content, views, geometries, decoder=name)
+    for view, geometry, clip in zip(views, geometries, together, strict=True):
+        alone = decode(content, view, geometry, decoder=name)
+        assert np.array_equal(np.asarray(clip.video), np.asarray(alone.video))
+        assert np.array_equal(clip.pts_s, alone.pts_s)
 
 
 @pytest.mark.parametrize("name", DECODERS)

@@ -257,6 +257,32 @@ def test_views_come_out_as_if_decoded_one_by_one(tmp_path: Path) -> None:
     assert decode_views(content, [], geometry) == ()
 
 
+def test_views_of_unlike_size_and_rate_come_out_as_if_decoded_one_by_one(tmp_path: Path) -> None:
+    write_timing_clip(tmp_path / "c.mp4", TimingSpec())
+    content = (tmp_path / "c.mp4").read_bytes()
+    small, large = Geometry(short_side_px=40, rate_hz=8000), Geometry(rate_hz=None)
+    # The same instants at both sizes, between others, in an order of their own.
+    wanted = [
+        (at(0.1, 0.3, 2.0, audio_s=(0.0, 0.5)), small),
+        (at(2.0, 0.3, 0.1, audio_s=(0.1, 0.6)), large),
+        (at(audio_s=(1.0, 1.25)), small),
+        (at(0.3, 2.5), small),
+    ]
+    views, geometries = zip(*wanted, strict=True)
+    together = decode_views(content, views, geometries)
+    for view, geometry, clip in zip(views, geometries, together, strict=True):
+        alone = decode(content, view, geometry)
+        for a, b in (
+            (clip.video, alone.video),
+            (clip.audio, alone.audio),
+            (clip.pts_s, alone.pts_s),
+        ):
+            assert (a is None and b is None) or np.array_equal(np.asarray(a), np.asarray(b))
+        assert (clip.rate_hz, clip.audio_start_s) == (alone.rate_hz, alone.audio_start_s)
+    sizes = [None if clip.video is None else clip.video.shape[1] for clip in together]
+    assert sizes == [40, 96, None, 40]
+
+
 @pytest.mark.parametrize(
     ("short_side_px", "size"), [(None, (96, 128)), (48, (48, 64)), (120, (120, 160))]
 )
