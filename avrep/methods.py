@@ -17,12 +17,13 @@ from avrep.objectives.joint import Joint
 from avrep.objectives.mae_st import MaeSt, MaeStConfig
 from avrep.objectives.rspnet import Rspnet, RspnetConfig
 from avrep.objectives.videomae import Videomae, VideomaeConfig
+from avrep.objectives.vjepa import Vjepa, VjepaConfig
 from avrep.objectives.wav2vec2 import Wav2vec2, Wav2vec2Config
 
 VideoEncoderConfig = Annotated[VideoConvConfig | TubeletVitConfig, Field(discriminator="kind")]
 AudioEncoderConfig = WaveformConfig
 SingleObjectiveConfig = Annotated[
-    CvrlConfig | RspnetConfig | VideomaeConfig | MaeStConfig | Wav2vec2Config,
+    CvrlConfig | RspnetConfig | VideomaeConfig | MaeStConfig | VjepaConfig | Wav2vec2Config,
     Field(discriminator="kind"),
 ]
 
@@ -82,6 +83,8 @@ def build_on(
             return Videomae(config, _video(encoders, config.kind), seed)
         case MaeStConfig():
             return MaeSt(config, _video(encoders, config.kind), seed)
+        case VjepaConfig():
+            return Vjepa(config, _video(encoders, config.kind), seed)
         case Wav2vec2Config():
             return Wav2vec2(config, _waveform(encoders, config.kind), seed)
         case JointConfig():

@@ -70,8 +70,30 @@ class MaeDecoder(nn.Module):
         Raises:
             ValueError: the places have another form.
         """
-        table = self.positions(grid).expand(tokens.shape[0], -1, -1)
-        seen = self.embed(tokens) + take_places(table, kept)
-        hidden = self.mask_token + take_places(table, masked)
-        decoded = self.transformer(torch.cat([seen, hidden], dim=1))
+        seen, table = self.embed(tokens), self.positions(grid)
+        decoded = self.transformer(join_hidden(seen, self.mask_token, table, kept, masked))
         return self.head(decoded[:, kept.shape[1] :])
+
+
+def join_hidden(
+    seen: Tensor, mask_token: Tensor, table: Tensor, kept: Tensor, masked: Tensor
+) -> Tensor:
+    """The tokens of what was seen, then `mask_token` for each hidden place, all with their positions.
+
+    Args:
+        seen: float[b k width].
+        mask_token: float[width].
+        table: float[1 n width], of all places.
+        kept: int64[b k], where those seen are.
+        masked: int64[b m], where the hidden places are.
+
+    Returns:
+        float[b k+m width].
+
+    Raises:
+        ValueError: the places have another form.
+    """
+    table = table.expand(seen.shape[0], -1, -1)
+    return torch.cat(
+        [seen + take_places(table, kept), mask_token + take_places(table, masked)], dim=1
+    )

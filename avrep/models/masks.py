@@ -11,6 +11,7 @@ from typing import Annotated
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.distributed as dist
 from pydantic import Field
 from torch import Tensor
 
@@ -98,11 +99,14 @@ def block_size(grid: Grid, config: BlockMaskConfig, draws: np.random.Generator) 
         config: which blocks.
         draws: where the randomness comes from; a function of the step, so that ranks agree.
     """
+    return _block_size(grid, config, draws.uniform(*config.aspect))
+
+
+def may_cover(grid: Grid, config: BlockMaskConfig) -> bool:
+    """Whether one block alone can be as large as a frame, so that nothing would be seen."""
     _, h, w = grid
-    area = math.floor(config.scale * h * w + _CLOSE)
-    aspect = draws.uniform(*config.aspect)
-    height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-    return min(max(height, 1), h), min(max(width, 1), w)
+    low, high = config.aspect
+    return _block_size(grid, config, min(max(h / w, low), high)) == (h, w)
 
 
 def block_mask(
@@ -135,14 +139,23 @@ def block_mask(
     return _mask(np.tile(hidden.ravel(), t))
 
 
-def truncated(masks: Sequence[Mask]) -> tuple[Mask, ...]:
+def truncated(masks: Sequence[Mask], device: torch.device) -> tuple[Mask, ...]:
     """Each part cut to the batch's shortest, so that the parts can be stacked, as V-JEPA does.
 
     What is cut off are the last places, those of the latest times. A place that is cut from both
-    parts is neither seen nor predicted.
+    parts is neither seen nor predicted. The batch is that of all ranks together, so that a clip's
+    loss does not depend on the rank that got it; the released code has each rank's own.
+
+    Args:
+        masks: of this rank's clips; every rank must call, in the same order.
+        device: where ranks exchange two numbers.
     """
-    num_kept = min(len(mask.kept) for mask in masks)
-    num_masked = min(len(mask.masked) for mask in masks)
+    shortest = torch.tensor(
+        [min(len(m.kept) for m in masks), min(len(m.masked) for m in masks)], device=device
+    )
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(shortest, dist.ReduceOp.MIN)
+    num_kept, num_masked = shortest.tolist()
     return tuple(Mask(kept=mask.kept[:num_kept], masked=mask.masked[:num_masked]) for mask in masks)
 
 
@@ -188,3 +201,10 @@ def _mask(hidden: npt.NDArray[np.bool_]) -> Mask:
             f"this one hides {int(hidden.sum())}"
         )
     return Mask(kept=np.flatnonzero(~hidden), masked=np.flatnonzero(hidden))
+
+
+def _block_size(grid: Grid, config: BlockMaskConfig, aspect: float) -> tuple[int, int]:
+    _, h, w = grid
+    area = math.floor(config.scale * h * w + _CLOSE)
+    height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+    return min(max(height, 1), h), min(max(width, 1), w)

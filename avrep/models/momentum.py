@@ -56,6 +56,21 @@ class MomentumCopy(nn.Module, Generic[M]):
             own.lerp_(other, 1 - momentum)
 
 
+def linear_momentum(step: int, total_steps: int, first: float, last: float) -> float:
+    """The momentum of one update of several, on a line: first + (last - first) * (step - 1) / total.
+
+    As V-JEPA's released code counts (arXiv 2404.08471): the first update has `first`, and `last`
+    would be that of the one after the end.
+
+    Args:
+        step: how many updates of the weights are done, from 1.
+        total_steps: of the run.
+        first: momentum of the first update.
+        last: where the line ends.
+    """
+    return first + (last - first) * (step - 1) / total_steps
+
+
 class KeyQueue(nn.Module):
     """The newest keys, to contrast queries with; the oldest make room.
 

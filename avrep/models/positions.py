@@ -3,6 +3,7 @@
 A grid is (time, height, width) in places; its places are counted in row-major order.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import product
 from typing import Literal
@@ -14,7 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 Grid = tuple[int, int, int]
-PositionKind = Literal["sinusoid", "learned"]
+PositionKind = Literal["sinusoid", "separable", "learned"]
+Table = Callable[[Grid, int], npt.NDArray[np.float32]]
+"""From a grid and a width to float32[places width]."""
 
 
 def sinusoid_table(num_places: int, width: int) -> npt.NDArray[np.float32]:
@@ -55,31 +58,40 @@ def separable_sinusoid_table(grid: tuple[int, ...], width: int) -> npt.NDArray[n
     return table.reshape(len(places), -1)[:, :width].astype(np.float32)
 
 
-class SinusoidPositions(nn.Module):
-    """VideoMAE's fixed table for any grid.
+def row_major_sinusoid_table(grid: Grid, width: int) -> npt.NDArray[np.float32]:
+    """VideoMAE's: `sinusoid_table` of a place's number in its grid."""
+    return sinusoid_table(_num_places(grid), width)
 
-    The table follows the number of a place in its grid: in a grid of another size the same place
-    has another number, and a network trained on one grid must get used to the other.
+
+class SinusoidPositions(nn.Module):
+    """A fixed table for any grid.
+
+    VideoMAE's follows the number of a place in its grid: in a grid of another size the same place
+    has another number, and a network trained on one grid must get used to the other. In V-JEPA's
+    a place keeps its entries, where the released code stretches the table of the trained grid.
 
     Args:
         grid: whose table is kept on the device; that of another is sent there at each call.
         width: of the tokens.
+        make_table: which table.
     """
 
     table: Tensor
 
-    def __init__(self, grid: Grid, width: int) -> None:
+    def __init__(
+        self, grid: Grid, width: int, make_table: Table = row_major_sinusoid_table
+    ) -> None:
         super().__init__()
-        self.grid, self.width = grid, width
+        self.grid, self.width, self._make_table = grid, width, make_table
         # Not part of a checkpoint: it is a function of the sizes.
-        table = torch.from_numpy(sinusoid_table(_num_places(grid), width))
+        table = torch.from_numpy(make_table(grid, width))
         self.register_buffer("table", table, persistent=False)
 
     def forward(self, grid: Grid) -> Tensor:
         """float32[1 n width] for the n places of the grid."""
         if grid == self.grid:
             return self.table[None]
-        return _cached_table(_num_places(grid), self.width).to(self.table.device)[None]
+        return _cached_table(self._make_table, grid, self.width).to(self.table.device)[None]
 
 
 class LearnedPositions(nn.Module):
@@ -121,6 +133,8 @@ def build_positions(kind: PositionKind, grid: Grid, width: int) -> nn.Module:
     match kind:
         case "sinusoid":
             return SinusoidPositions(grid, width)
+        case "separable":
+            return SinusoidPositions(grid, width, separable_sinusoid_table)
         case "learned":
             return LearnedPositions(grid, width)
 
@@ -131,5 +145,5 @@ def _num_places(grid: Grid) -> int:
 
 
 @lru_cache(maxsize=8)
-def _cached_table(num_places: int, width: int) -> Tensor:
-    return torch.from_numpy(sinusoid_table(num_places, width))
+def _cached_table(make_table: Table, grid: Grid, width: int) -> Tensor:
+    return torch.from_numpy(make_table(grid, width))

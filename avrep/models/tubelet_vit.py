@@ -39,8 +39,9 @@ class TubeletVitConfig(FrozenConfig):
     crop_px: int = Field(default=224, ge=8, le=1024)
     """Side of their square frames, a multiple of `patch_px`."""
     positions: PositionKind = "sinusoid"
-    """sinusoid: VideoMAE's fixed table. learned: MAE-ST's, space plus time. Clips of another length
-    or size are taken too: the first has a table for every grid, the second is interpolated."""
+    """sinusoid: VideoMAE's fixed table. separable: V-JEPA's, a share for each axis. learned: MAE-ST's,
+    space plus time. Clips of another length or size are taken too: the fixed ones have a table for
+    every grid, the learned one is interpolated."""
     drop_path: float = Field(default=0.0, ge=0, lt=1)
     """Chance that a clip skips a branch of the last block, for fine-tuning; 0 in pretraining."""
     version: Literal[1] = 1
@@ -74,7 +75,8 @@ class TubeletVitConfig(FrozenConfig):
 class TubeletVit(Encoder):
     """A clip is cut into tubelets, each becomes a token, and the tokens attend to each other.
 
-    The encoder of VideoMAE (arXiv 2203.12602) and, with learned positions, of MAE-ST (2205.09113).
+    The encoder of VideoMAE (arXiv 2203.12602); with learned positions, of MAE-ST (2205.09113); with
+    separable ones, of V-JEPA (2404.08471), whose linear layers start as a normal of deviation 0.02.
     There is no class token: the clip's vector is the mean of the tokens after the last norm.
     VideoMAE has none either; MAE-ST has one, but no loss is put on it, and its fine-tuning too takes
     the mean of the others. The convolution starts as torch's own, as in VideoMAE; MAE-ST starts it as

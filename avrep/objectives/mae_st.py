@@ -11,19 +11,15 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from avrep.augment.video_config import VideoAugmentConfig
-from avrep.errors import ConfigError
-from avrep.frozen import FrozenConfig
 from avrep.losses.masked_pixels import cube_spread, cut_cubes
 from avrep.models.features import Encoder
-from avrep.models.mae_decoder import MaeDecoder, MaeDecoderConfig
+from avrep.models.mae_decoder import MaeDecoderConfig
 from avrep.models.masks import Mask, random_mask
-from avrep.models.seeded import seeded
-from avrep.objectives.masked_video import MaskedVideo, tubelet_encoder
+from avrep.objectives.masked_video import MaskedVideo, MaskedVideoConfig
 from avrep.sampling.clips import UniformConfig
 
 
-class MaeStConfig(FrozenConfig):
+class MaeStConfig(MaskedVideoConfig):
     """MAE-ST's clips, mask, target and decoder; the defaults are the released recipe's.
 
     The recipe decodes a video once for four clips: `data.draws_per_visit: 4`.
@@ -35,11 +31,6 @@ class MaeStConfig(FrozenConfig):
     short_side_px: int | None = Field(default=256, ge=8, le=4096)
     """Frames are decoded to this short side before the crop; None: as stored. The released code
     draws it from [256, 320], which a crop by area mostly undoes."""
-    crop_px: int = Field(default=224, ge=8, le=1024)
-    """Side of the square frames that the encoder sees."""
-    flip_probability: float = Field(default=0.5, ge=0, le=1)
-    mask_ratio: float = Field(default=0.9, gt=0, lt=1)
-    """Share of the tokens that are hidden."""
     num_target_frames: int = Field(default=8, ge=1, le=4096)
     """Frames that are predicted, evenly spread from a clip's first to its last, rounded down: 0, 2,
     4, 6, 8, 10, 12 and 15 of 16. The models trained on SAYCam predict all 16."""
@@ -74,36 +65,19 @@ class MaeSt(MaskedVideo):
     target_frames: Tensor
 
     def __init__(self, config: MaeStConfig, encoder: Encoder, seed: int) -> None:
-        num_frames = config.sampler.num_frames
-        vit = tubelet_encoder("mae_st", encoder, num_frames=num_frames, crop_px=config.crop_px)
-        num_times = vit.config.grid[0]
-        if config.num_target_frames % num_times or config.num_target_frames > num_frames:
-            raise ConfigError(
-                f"objective.num_target_frames is {config.num_target_frames}: it must be a multiple "
-                f"of {num_times}, the encoder's places along time, and at most the {num_frames} "
-                f"frames of a clip"
-            )
-        cube = (config.num_target_frames // num_times, vit.config.patch_px, vit.config.patch_px)
-        with seeded(seed, "mae_st.decoder"):
-            decoder = MaeDecoder(
-                config.decoder,
-                encoder_width=vit.width,
-                grid=vit.config.grid,
-                num_values=3 * cube[0] * cube[1] * cube[2],
-                positions="learned",
-                embed_bias=True,
-            )
         super().__init__(
-            vit,
-            decoder,
-            cube,
+            "mae_st",
+            config,
+            encoder,
             seed,
-            sampler=config.sampler,
-            short_side_px=config.short_side_px,
-            augment=_augment(config),
+            num_target_frames=config.num_target_frames,
+            positions="learned",
+            embed_bias=True,
+            mean=(0.45, 0.45, 0.45),
+            std=(0.225, 0.225, 0.225),
         )
         self.config = config
-        steps = torch.arange(config.num_target_frames) * (num_frames - 1)
+        steps = torch.arange(config.num_target_frames) * (config.sampler.num_frames - 1)
         frames = steps // max(config.num_target_frames - 1, 1)
         self.register_buffer("target_frames", frames, persistent=False)
 
@@ -120,17 +94,3 @@ class MaeSt(MaskedVideo):
 
     def colours(self, cubes: Tensor) -> Tensor:
         return cubes * self.std + self.mean
-
-
-def _augment(config: MaeStConfig) -> VideoAugmentConfig:
-    return VideoAugmentConfig(
-        crop_px=config.crop_px,
-        area=(0.5, 1.0),
-        aspect=(0.75, 1.333),
-        flip_probability=config.flip_probability,
-        jitter_probability=0.0,
-        gray_probability=0.0,
-        blur_probability=0.0,
-        mean=(0.45, 0.45, 0.45),
-        std=(0.225, 0.225, 0.225),
-    )

@@ -1,25 +1,26 @@
 """What masked autoencoders of video share: hide most of a clip, encode the rest, predict the hidden."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from avrep import rng as addressed
-from avrep.augment.video_config import VideoAugmentConfig
 from avrep.errors import ConfigError
 from avrep.losses.masked_pixels import Cube, join_cubes, masked_mse
 from avrep.models.features import Encoder
-from avrep.models.mae_decoder import MaeDecoder
+from avrep.models.mae_decoder import MaeDecoder, MaeDecoderConfig
 from avrep.models.masks import Mask, stacked, take_places
-from avrep.models.tubelet_vit import TubeletVit
-from avrep.objectives.base import BatchTensors, LossOut, Objective
-from avrep.sampling.clips import UniformConfig
-from avrep.sampling.spec import ViewSpec
-from avrep.types import Address, Geometry
+from avrep.models.positions import PositionKind
+from avrep.models.seeded import seeded
+from avrep.objectives.base import BatchTensors, LossOut
+from avrep.objectives.masked_clips import MaskedClips, MaskedClipsConfig
+from avrep.types import Address
 
 _GREY = 0.5
 
@@ -39,20 +40,36 @@ class Reconstruction:
     """bool[b n]: which cubes are hidden."""
 
 
-class MaskedVideo(Objective):
+class MaskedVideoConfig(MaskedClipsConfig):
+    """Clips, mask and decoder of a masked autoencoder."""
+
+    mask_ratio: float = Field(default=0.9, gt=0, lt=1)
+    """Share of the tokens that are hidden."""
+    normalise_targets: bool = True
+    """Take out each cube's own mean and deviation."""
+    decoder: MaeDecoderConfig = MaeDecoderConfig()
+
+
+class MaskedVideo(MaskedClips):
     """The loss of predicting hidden cubes of pixels, and nothing that the methods differ in.
 
     Several clips of an item are so many views; each draws its own mask, a function of (seed, the
     clip's address, the view's number).
 
     Args:
-        encoder: from `tubelet_encoder`.
-        decoder: for the encoder's tokens.
-        cube: frames, height and width of what a token stands for among the predicted frames.
-        seed: the run's seed.
-        sampler: which clips.
-        short_side_px: what they are decoded to.
-        augment: what happens to them.
+        method: the objective's kind: for errors, and for the decoder's first weights.
+        config: clips, mask and decoder.
+        encoder: the video encoder to train, a `TubeletVit` built for the config's clips.
+        seed: the run's seed; the decoder's first weights and every clip's mask are functions of it.
+        num_target_frames: of a clip, evenly many for each of the encoder's places along time.
+        positions: the decoder's.
+        embed_bias: whether the layer from the encoder to the decoder has a bias.
+        mean: of the colours, in [0, 1].
+        std: of the colours.
+
+    Raises:
+        ConfigError: the encoder is another, or is built for other clips, or its tubelets do not
+            hold a whole number of target frames each.
     """
 
     mean: Tensor
@@ -60,26 +77,42 @@ class MaskedVideo(Objective):
 
     def __init__(
         self,
-        encoder: TubeletVit,
-        decoder: MaeDecoder,
-        cube: Cube,
+        method: str,
+        config: MaskedVideoConfig,
+        encoder: Encoder,
         seed: int,
         *,
-        sampler: UniformConfig,
-        short_side_px: int | None,
-        augment: VideoAugmentConfig,
+        num_target_frames: int,
+        positions: PositionKind,
+        embed_bias: bool,
+        mean: tuple[float, float, float],
+        std: tuple[float, float, float],
     ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.decoder = decoder
-        self.cube = cube
+        super().__init__(
+            method, config, encoder, area=(0.5, 1.0), aspect=(0.75, 1.333), mean=mean, std=std
+        )
+        built = self.encoder.config
+        num_times, num_frames = built.grid[0], built.num_frames
+        if num_target_frames % num_times or num_target_frames > num_frames:
+            raise ConfigError(
+                f"objective.num_target_frames is {num_target_frames}: it must be a multiple "
+                f"of {num_times}, the encoder's places along time, and at most the {num_frames} "
+                f"frames of a clip"
+            )
+        self.cube: Cube = (num_target_frames // num_times, built.patch_px, built.patch_px)
+        with seeded(seed, f"{method}.decoder"):
+            self.decoder = MaeDecoder(
+                config.decoder,
+                encoder_width=self.encoder.width,
+                grid=built.grid,
+                num_values=3 * math.prod(self.cube),
+                positions=positions,
+                embed_bias=embed_bias,
+            )
         self._seed = seed
-        self._sampler = sampler
-        self._geometry = Geometry(short_side_px=short_side_px)
-        self._augment = augment
-        # Not part of a checkpoint: the config says them.
-        self.register_buffer("mean", torch.tensor(augment.mean), persistent=False)
-        self.register_buffer("std", torch.tensor(augment.std), persistent=False)
+        # Not part of a checkpoint: the method says them.
+        self.register_buffer("mean", torch.tensor(mean), persistent=False)
+        self.register_buffer("std", torch.tensor(std), persistent=False)
 
     @abstractmethod
     def draw_mask(self, draws: np.random.Generator) -> Mask:
@@ -97,17 +130,8 @@ class MaskedVideo(Objective):
     def colours(self, cubes: Tensor) -> Tensor:
         """Colours in [0, 1], of the units that `cubes` gives."""
 
-    def view_specs(self) -> tuple[ViewSpec, ...]:
-        return (ViewSpec(sampler=self._sampler, geometry=self._geometry),)
-
-    def augments(self) -> tuple[VideoAugmentConfig, ...]:
-        return (self._augment,) * self._sampler.num_clips
-
-    def encoders(self) -> dict[str, Encoder]:
-        return {"video": self.encoder}
-
     def forward(self, batch: BatchTensors, rng: torch.Generator) -> LossOut:
-        video = self._video(batch)
+        video = self.joined_video(batch)
         kept, masked = self._draw_masks(batch.addresses, len(batch.views), video.device)
         predicted = self._predict(video, kept, masked, rng)
         with torch.no_grad():
@@ -129,7 +153,7 @@ class MaskedVideo(Objective):
         Raises:
             ValueError: the views are not those asked for.
         """
-        video = self._video(batch)
+        video = self.joined_video(batch)
         kept, masked = self._draw_masks(batch.addresses, len(batch.views), video.device)
         mean, scale = self.spread(self._hidden_cubes(video, masked))
         predicted = self._predict(video, kept, masked, None).float().unflatten(2, (-1, 3))
@@ -169,39 +193,5 @@ class MaskedVideo(Objective):
         ]
         return stacked(masks, device)
 
-    def _video(self, batch: BatchTensors) -> Tensor:
-        """float32[b 3 t h w]: first the first view's clips, then the next one's."""
-        frames, side = self._sampler.num_frames, self._augment.crop_px
-        videos = [view.video for view in batch.views if view.video is not None]
-        wanted = (len(batch.addresses), 3, frames, side, side)
-        if len(videos) != len(self.augments()) or any(video.shape != wanted for video in videos):
-            raise ValueError(
-                f"{type(self).__name__} wants {len(self.augments())} views with video "
-                f"float[{', '.join(map(str, wanted))}] for {len(batch.addresses)} addresses, "
-                f"got {batch.views}"
-            )
-        return torch.cat(videos).float()
-
     def _pictures(self, colours: Tensor) -> Tensor:
         return join_cubes(colours.clamp(0, 1), self.encoder.config.grid, self.cube)
-
-
-def tubelet_encoder(method: str, encoder: Encoder, *, num_frames: int, crop_px: int) -> TubeletVit:
-    """The encoder, if it is one that can be shown a part of a clip and is built for these clips.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    if not isinstance(encoder, TubeletVit):
-        raise ConfigError(
-            f"{method} wants an encoder that takes a part of a clip; "
-            f"set video_encoder.kind to tubelet_vit, not one that builds {type(encoder).__name__}"
-        )
-    built = encoder.config
-    if (built.num_frames, built.crop_px) != (num_frames, crop_px):
-        raise ConfigError(
-            f"{method} gives clips of {num_frames} frames of {crop_px} pixels, but the encoder is "
-            f"built for {built.num_frames} of {built.crop_px}; set video_encoder.num_frames and "
-            f"video_encoder.crop_px to match objective.sampler.num_frames and objective.crop_px"
-        )
-    return encoder

@@ -10,18 +10,15 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from avrep.augment.video_config import VideoAugmentConfig
-from avrep.frozen import FrozenConfig
 from avrep.losses.masked_pixels import channel_spread, cut_cubes
 from avrep.models.features import Encoder
-from avrep.models.mae_decoder import MaeDecoder, MaeDecoderConfig
+from avrep.models.mae_decoder import MaeDecoderConfig
 from avrep.models.masks import Mask, tube_mask
-from avrep.models.seeded import seeded
-from avrep.objectives.masked_video import MaskedVideo, tubelet_encoder
+from avrep.objectives.masked_video import MaskedVideo, MaskedVideoConfig
 from avrep.sampling.clips import UniformConfig
 
 
-class VideomaeConfig(FrozenConfig):
+class VideomaeConfig(MaskedVideoConfig):
     """VideoMAE's clips, mask and decoder; the defaults are the paper's for ViT-B on Kinetics-400."""
 
     kind: Literal["videomae"] = "videomae"
@@ -30,8 +27,6 @@ class VideomaeConfig(FrozenConfig):
     short_side_px: int | None = Field(default=320, ge=8, le=4096)
     """Frames are decoded to this short side before the crop; None: as stored. The released code takes
     what is stored, and its videos of Kinetics are stored like this."""
-    crop_px: int = Field(default=224, ge=8, le=1024)
-    """Side of the square frames that the encoder sees."""
     flip_probability: float = Field(default=0.5, ge=0, le=1)
     """Paper: clips of Kinetics are mirrored, those of Something-Something are not. The released
     pretraining mirrors none."""
@@ -65,27 +60,16 @@ class Videomae(MaskedVideo):
     """
 
     def __init__(self, config: VideomaeConfig, encoder: Encoder, seed: int) -> None:
-        vit = tubelet_encoder(
-            "videomae", encoder, num_frames=config.sampler.num_frames, crop_px=config.crop_px
-        )
-        cube = vit.config.tubelet
-        with seeded(seed, "videomae.decoder"):
-            decoder = MaeDecoder(
-                config.decoder,
-                encoder_width=vit.width,
-                grid=vit.config.grid,
-                num_values=3 * cube[0] * cube[1] * cube[2],
-                positions="sinusoid",
-                embed_bias=False,
-            )
         super().__init__(
-            vit,
-            decoder,
-            cube,
+            "videomae",
+            config,
+            encoder,
             seed,
-            sampler=config.sampler,
-            short_side_px=config.short_side_px,
-            augment=_augment(config),
+            num_target_frames=config.sampler.num_frames,
+            positions="sinusoid",
+            embed_bias=False,
+            mean=(0.485, 0.456, 0.406),
+            std=(0.229, 0.224, 0.225),
         )
         self.config = config
 
@@ -102,17 +86,3 @@ class Videomae(MaskedVideo):
 
     def colours(self, cubes: Tensor) -> Tensor:
         return cubes
-
-
-def _augment(config: VideomaeConfig) -> VideoAugmentConfig:
-    return VideoAugmentConfig(
-        crop_px=config.crop_px,
-        area=(0.5, 1.0),
-        aspect=(0.75, 1.333),
-        flip_probability=config.flip_probability,
-        jitter_probability=0.0,
-        gray_probability=0.0,
-        blur_probability=0.0,
-        mean=(0.485, 0.456, 0.406),
-        std=(0.229, 0.224, 0.225),
-    )

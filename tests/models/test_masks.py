@@ -162,7 +162,7 @@ def test_masks_are_cut_to_the_shortest_and_stacked() -> None:
     ]
     with pytest.raises(ValueError, match="equally many places"):
         stacked(masks, torch.device("cpu"))
-    kept, masked = stacked(truncated(masks), torch.device("cpu"))
+    kept, masked = stacked(truncated(masks, torch.device("cpu")), torch.device("cpu"))
     assert kept.tolist() == [[0, 2], [1, 4]]
     assert masked.tolist() == [[1, 3, 4], [0, 2, 3]]
     assert kept.dtype == masked.dtype == torch.int64

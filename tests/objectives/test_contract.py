@@ -19,6 +19,7 @@ from avrep.models.heads import ProjectionHeadConfig
 from avrep.models.mae_decoder import MaeDecoderConfig
 from avrep.models.tubelet_vit import TubeletVitConfig, build_tubelet_vit
 from avrep.models.video_conv import VideoConvConfig, build_video_conv
+from avrep.models.vjepa_predictor import VjepaPredictorConfig
 from avrep.models.waveform import WaveformConfig, build_waveform
 from avrep.objectives.base import BatchTensors, LossOut, Objective, ViewTensors
 from avrep.objectives.cvrl import Cvrl, CvrlConfig
@@ -27,6 +28,7 @@ from avrep.objectives.joint import Joint
 from avrep.objectives.mae_st import MaeSt, MaeStConfig
 from avrep.objectives.rspnet import Rspnet, RspnetConfig
 from avrep.objectives.videomae import Videomae, VideomaeConfig
+from avrep.objectives.vjepa import Vjepa, VjepaConfig
 from avrep.objectives.wav2vec2 import Wav2vec2, Wav2vec2Config
 from avrep.sampling.clips import UniformConfig
 from avrep.sampling.pairs import PairConfig
@@ -74,6 +76,17 @@ def _toy_mae_st(seed: int) -> Objective:
     return MaeSt(config, build_tubelet_vit(vit, seed), seed)
 
 
+def _toy_vjepa(seed: int) -> Objective:
+    config = VjepaConfig(
+        sampler=_CLIP,
+        crop_px=16,
+        predictor=VjepaPredictorConfig(width=24, depth=1, num_heads=2),
+        momentum=(0.5, 1.0),
+    )
+    vit = _VIT.model_copy(update={"positions": "separable"})
+    return Vjepa(config, build_tubelet_vit(vit, seed), seed)
+
+
 def _toy_wav2vec2(seed: int) -> Objective:
     config = Wav2vec2Config(
         sampler=_CROP, mask_length=2, num_distractors=4, projection_width=16, num_codes=8
@@ -98,6 +111,7 @@ _TOYS: dict[type[Objective], Callable[[int], Objective]] = {
     MaeSt: _toy_mae_st,
     Rspnet: _toy_rspnet,
     Videomae: _toy_videomae,
+    Vjepa: _toy_vjepa,
     Wav2vec2: _toy_wav2vec2,
 }
 _EACH = pytest.mark.parametrize("build", _TOYS.values(), ids=[kind.__name__ for kind in _TOYS])
