@@ -38,7 +38,10 @@ def build_pytorchvideo_trunk(arch: PytorchvideoArch) -> tuple[nn.Module, int]:
             # The last block pools.
             return SlowFast(net.blocks[:-1], slow_stride=4), 2304
         case "x3d_m":
-            net = pytorchvideo_models("x3d").create_x3d(input_clip_length=16, input_crop_size=224)
+            # SiLU is its Swish, which calls what torch has deprecated.
+            net = pytorchvideo_models("x3d").create_x3d(
+                input_clip_length=16, input_crop_size=224, inner_act=nn.SiLU
+            )
             return _X3d(net.blocks), 432
         case _:
             assert_never(arch)

@@ -1,14 +1,16 @@
 """Proves that the encoders are the published networks and that their weights follow the seed alone.
 
-Truth: layer tables added up by hand, torchvision's own R3D-18 with the same weights, the feature
-map looked up place by place.
+Truth: layer tables added up by hand, torchvision's own R3D-18 and R(2+1)D-18 with the same weights,
+the feature map looked up place by place.
 """
+
+from typing import get_args
 
 import pytest
 import torch
 from pydantic import ValidationError
 from torch import nn
-from torchvision.models.video import r3d_18
+from torchvision.models.video import r2plus1d_18, r3d_18
 
 from avrep.models.features import Features
 from avrep.models.video_conv import VideoConv, VideoConvConfig, build_video_conv
@@ -74,6 +76,22 @@ def test_r3d_18_is_torchvision_s() -> None:
     with torch.no_grad():
         torch.testing.assert_close(ours(video).pooled, theirs(video))
     assert ours.num_parameters == sum(p.numel() for p in theirs.parameters()) == 33_166_272
+    assert ours.width == 512
+
+
+def test_r2plus1d_18_is_torchvision_s() -> None:
+    theirs = r2plus1d_18(weights=None).eval()
+    # The published figure, with a head for Kinetics' 400 classes.
+    assert sum(p.numel() for p in theirs.parameters()) == 31_505_325
+    theirs.register_module("fc", nn.Identity())
+    ours = build_video_conv(VideoConvConfig(arch="r2plus1d_18"), 0).eval()
+    ours.trunk.load_state_dict(
+        dict(zip(ours.trunk.state_dict(), theirs.state_dict().values(), strict=True))
+    )
+    video = torch.randn(2, 3, 8, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(ours(video).pooled, theirs(video))
+    assert ours.num_parameters == 31_505_325 - (512 * 400 + 400)
     assert ours.width == 512
 
 
@@ -143,6 +161,24 @@ def test_a_default_device_does_not_change_where_weights_are_made() -> None:
 def test_a_wrong_config_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         VideoConvConfig.model_validate(wrong)
+
+
+def test_another_width_is_refused_where_only_the_published_one_is_there() -> None:
+    with pytest.raises(ValidationError, match="base_width is 32; x3d_m has its published widths"):
+        VideoConvConfig(arch="x3d_m", base_width=32)
+
+
+_ARCHS = get_args(VideoConvConfig.model_fields["arch"].annotation)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", _ARCHS)
+def test_each_network_has_the_width_that_it_says(arch: str) -> None:
+    encoder = build_video_conv(VideoConvConfig.model_validate({"arch": arch}), 0).eval()
+    features = encoder(torch.zeros(2, 3, 8, 40, 32))
+    assert features.pooled.shape == (2, encoder.width)
+    t, h, w = features.grid
+    assert features.tokens.shape == (2, t * h * w, encoder.width)
 
 
 @pytest.mark.slow
