@@ -18,6 +18,7 @@ from avrep.models.masks import (
     Mask,
     block_mask,
     block_size,
+    may_cover,
     random_mask,
     stacked,
     take_places,
@@ -175,3 +176,12 @@ def test_each_clip_takes_its_own_places() -> None:
     for wrong in (torch.tensor([0, 1]), torch.zeros(3, 1, dtype=torch.int64), torch.zeros(2, 2)):
         with pytest.raises(ValueError, match=r"int64\[2 k\]; got"):
             take_places(rows, wrong)
+
+
+@pytest.mark.parametrize(("scale", "covers"), [(0.7, False), (0.9, False), (0.95, True), (1, True)])
+def test_blocks_that_may_cover_a_frame_are_told(scale: float, covers: bool) -> None:
+    config = BlockMaskConfig(num_blocks=1, scale=scale)
+    assert may_cover((2, 14, 14), config) == covers
+    rng = np.random.default_rng(0)
+    sizes = {block_size((2, 14, 14), config, rng) for _ in range(5000)}
+    assert ((14, 14) in sizes) == covers

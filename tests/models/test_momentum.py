@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from avrep.models.momentum import KeyQueue, MomentumCopy
+from avrep.models.momentum import KeyQueue, MomentumCopy, linear_momentum
 from avrep.models.seeded import seeded
 
 
@@ -125,3 +125,11 @@ def test_keys_of_a_bfloat16_network_are_kept_in_float32() -> None:
     queue = KeyQueue(2, 2)
     queue.enqueue(torch.ones(1, 2, dtype=torch.bfloat16))
     assert queue.keys.dtype == torch.float32
+
+
+def test_a_linear_momentum_by_hand() -> None:
+    # V-JEPA's released schedule: 0.998 to 1 in 1.25 times as many steps as are taken.
+    assert linear_momentum(1, 90_000, 0.998, 0.9996) == 0.998
+    assert linear_momentum(90_001, 90_000, 0.998, 0.9996) == pytest.approx(0.9996)
+    released = 0.998 + 44_999 * (1 - 0.998) / (90_000 * 1.25)
+    assert linear_momentum(45_000, 90_000, 0.998, 0.9996) == pytest.approx(released, abs=1e-12)

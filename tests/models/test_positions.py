@@ -11,6 +11,7 @@ import torch
 from avrep.models.positions import (
     LearnedPositions,
     SinusoidPositions,
+    build_positions,
     separable_sinusoid_table,
     sinusoid_table,
 )
@@ -83,3 +84,13 @@ def test_learned_positions_of_another_grid_are_interpolated() -> None:
     for time, share in enumerate((0.0, 0.25, 0.75, 1.0)):
         expected = torch.tensor([1.0, 2.0, 3.0]) + 4 * share
         torch.testing.assert_close(table[time], expected.expand(15, 3))
+
+
+def test_the_separable_table_keeps_a_place_s_entries_in_any_grid() -> None:
+    positions = build_positions("separable", (2, 3, 3), 24)
+    assert positions.state_dict() == {}
+    np.testing.assert_array_equal(
+        positions((2, 3, 3))[0].numpy(), separable_sinusoid_table((2, 3, 3), 24)
+    )
+    wider = positions((4, 3, 5))[0].unflatten(0, (4, 3, 5))
+    torch.testing.assert_close(wider[:2, :, :3], positions((2, 3, 3))[0].unflatten(0, (2, 3, 3)))
