@@ -18,17 +18,23 @@ from torch.multiprocessing.spawn import spawn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
+from avrep.assemble import build_objective
+from avrep.config import load_config
 from avrep.errors import ConfigError
 from avrep.losses.vjepa import normalised_features
 from avrep.models.masks import BlockMaskConfig, take_places
+from avrep.models.positions import SinusoidPositions
+from avrep.models.transformer import Attention
 from avrep.models.tubelet_vit import TubeletVit, TubeletVitConfig, build_tubelet_vit
 from avrep.models.video_conv import VideoConvConfig, build_video_conv
 from avrep.models.vjepa_predictor import VjepaPredictorConfig
 from avrep.objectives.base import BatchTensors, ViewTensors
+from avrep.objectives.mae_st import MaeSt
 from avrep.objectives.vjepa import Vjepa, VjepaConfig
 from avrep.sampling.clips import UniformConfig
 from avrep.types import Address
 
+_CONFIGS = Path(__file__).parents[2] / "configs"
 _RANKS = 2
 _LOCAL = 3
 _CPU = torch.device("cpu")
@@ -221,6 +227,26 @@ def test_it_asks_for_what_is_released() -> None:
     assert objective.predictor.mask_tokens.shape == (2, 384)
 
 
+def test_the_published_recipe_writes_the_defaults_out() -> None:
+    recipe = load_config(_CONFIGS / "vjepa_vm2m.yaml")
+    assert recipe.objective == VjepaConfig()
+    assert isinstance(recipe.video_encoder, TubeletVitConfig)
+    assert (recipe.video_encoder.size, recipe.video_encoder.positions) == ("large", "separable")
+    train = recipe.train
+    # The released schedules run over 1.25 times the steps that are taken, and are cut off.
+    lr, end = train.optim.lr, train.num_steps * 1.25
+    progress = (train.num_steps - train.warmup_steps) / (end - train.warmup_steps)
+    released = 1e-6 + (lr - 1e-6) * (1 + np.cos(np.pi * progress)) / 2
+    assert train.final_lr == pytest.approx(released, rel=0.01)
+    assert VjepaConfig().momentum[1] == pytest.approx(0.998 + 0.002 / 1.25)
+
+
+@pytest.mark.parametrize("method", ["vjepa", "mae_st"])
+def test_the_toy_recipe_fits_its_encoder(method: str) -> None:
+    objective = build_objective(load_config(_CONFIGS / "toy" / f"{method}.yaml"))
+    assert type(objective) is {"vjepa": Vjepa, "mae_st": MaeSt}[method]
+
+
 def test_other_encoders_and_blocks_are_refused() -> None:
     conv = build_video_conv(VideoConvConfig(arch="r3d_18_fast", base_width=4), 0)
     with pytest.raises(ConfigError, match=r"vjepa wants .* tubelet_vit, not .* VideoConv"):
@@ -355,9 +381,9 @@ def test_without_positions_it_is_transformers_vjepa2_with_the_same_weights() -> 
     ours = _objective().eval()
     ours.load_state_dict(_their_weights(theirs))
     for module in ours.modules():
-        if hasattr(module, "num_heads"):
-            module.num_heads *= 8 if module.qkv.in_features == 96 else 6
-        if hasattr(module, "table"):
+        if isinstance(module, Attention):
+            module.num_heads = module.qkv.in_features // 4
+        elif isinstance(module, SinusoidPositions):
             module.table.zero_()
 
     video = _noise()
