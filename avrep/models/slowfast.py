@@ -13,7 +13,7 @@ class SlowFast(nn.Module):
 
     Args:
         blocks: from a list of two maps, slow and fast, to another.
-        slow_stride: s, alpha in the paper: 4 with 8 x 8 frames, 8 in its first tables.
+        slow_stride: s, alpha in the paper: 4 for its 8 x 8 (frames times stride), 8 for its 4 x 16.
     """
 
     def __init__(self, blocks: nn.ModuleList, slow_stride: int) -> None:
