@@ -150,12 +150,12 @@ def truncated(masks: Sequence[Mask], device: torch.device) -> tuple[Mask, ...]:
         masks: of this rank's clips; every rank must call, in the same order.
         device: where ranks exchange two numbers.
     """
-    shortest = torch.tensor(
-        [min(len(m.kept) for m in masks), min(len(m.masked) for m in masks)], device=device
-    )
+    num_kept = min(len(mask.kept) for mask in masks)
+    num_masked = min(len(mask.masked) for mask in masks)
     if dist.is_available() and dist.is_initialized():
+        shortest = torch.tensor([num_kept, num_masked], device=device)
         dist.all_reduce(shortest, dist.ReduceOp.MIN)
-    num_kept, num_masked = shortest.tolist()
+        num_kept, num_masked = shortest.tolist()
     return tuple(Mask(kept=mask.kept[:num_kept], masked=mask.masked[:num_masked]) for mask in masks)
 
 
