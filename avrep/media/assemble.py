@@ -68,6 +68,7 @@ def clips(
             audio_start_s=units.sample_at(view.audio_s[0], rate_hz) / rate_hz
             if view.audio_s
             else 0.0,
+            first_frame_s=float(view.frames_s[0]) if len(view.frames_s) else 0.0,
             rate_hz=rate_hz if audio is not None else 0,
             num_bad_packets=media.num_bad_packets,
             spent=spent,

@@ -14,6 +14,10 @@ from avrep.errors import MediaError
 from avrep.frozen import FrozenConfig
 from avrep.types import ClipTimes, MediaItem
 
+_LEAST_MARGIN_S = 0.001
+"""Between the furthest jitter and the middle of two offsets, so that a clip's times tell which offset
+was drawn."""
+
 
 class SyncConfig(FrozenConfig):
     """Synchformer's clips (arXiv 2401.16423): 5 s at 25 frames a second, 21 offsets in +-2 s."""
@@ -38,10 +42,11 @@ class SyncConfig(FrozenConfig):
             raise ValueError(
                 f"num_offsets must be odd, so that 0 is one of them: {self.num_offsets}"
             )
-        if self.num_offsets > 1 and self.jitter_s >= self.step_s / 2:
+        # The sound then begins on a sample, up to half a sample from the drawn instant.
+        if self.num_offsets > 1 and self.jitter_s > self.step_s / 2 - _LEAST_MARGIN_S:
             raise ValueError(
-                f"jitter_s must be below half the {self.step_s:g} s between two offsets, "
-                f"got {self.jitter_s}"
+                f"jitter_s must be {_LEAST_MARGIN_S:g} s or more below half the {self.step_s:g} s "
+                f"between two offsets, got {self.jitter_s}"
             )
         return self
 
