@@ -2,7 +2,12 @@
 
 Whether sound and picture belong together must be seen and heard, and nothing else may tell. So the
 pictures' place is drawn first, among those places alone at which the sound of every offset lies
-whole within the item's sound: neither silence at an end nor the clip's place depends on the offset.
+whole within the item's sound: neither silence at an end nor the pictures' place depends on the offset.
+
+The sound's own place then does, and no law could keep both from it: sound from the very start of an
+item can only be early. Who can tell by ear where in the item a sound is (a greeting, a fade) guesses
+right up to 1 + 2 max_offset_s / slack times as often as chance, where the slack is what the item
+lasts beyond pictures and reach. Items much longer than the clips give little away.
 """
 
 from typing import Literal
