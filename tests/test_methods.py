@@ -217,7 +217,8 @@ def test_synchrony_trains_beside_cvrl_on_one_video_encoder(
     synth_catalog: Catalog, tmp_path: Path, audio: dict[str, object]
 ) -> None:
     """Each part draws clips of its own from the items that have pictures and sound; every encoder
-    that works on sound will do."""
+    that works on sound will do.
+    """
     methods = (_CVRL, _SEGMENT_AVCLIP, _SYNCHFORMER, _SYNCNET)
     parts = {str(method["kind"]): {"objective": method} for method in methods}
     joint = {"kind": "joint", "parts": parts}
@@ -227,9 +228,7 @@ def test_synchrony_trains_beside_cvrl_on_one_video_encoder(
     assert len(objective.augments()) == 5
     before = {name: tensor.clone() for name, tensor in objective.state_dict().items()}
     losses: list[float] = []
-    pretrain(
-        config, tmp_path / "run", stop_after=2, on_step=lambda r: losses.append(r.result.loss)
-    )
+    pretrain(config, tmp_path / "run", stop_after=2, on_step=lambda r: losses.append(r.result.loss))
     assert len(losses) == 2
     assert np.isfinite(losses).all()
     trained = load_encoder(tmp_path / "run").state_dict()

@@ -22,12 +22,10 @@ def _slow(video: Tensor, audio: Tensor, temperature: float, hard_weight: float) 
     for query, key in ((video, audio), (audio, video)):
         for i in range(num_clips):
             for k in range(num_segments):
-                bottom = 0.0
+                top, bottom = math.exp(float(query[i, k] @ key[i, k]) / temperature), 0.0
                 for j in range(num_clips):
                     for m in range(num_segments):
                         term = math.exp(float(query[i, k] @ key[j, m]) / temperature)
-                        if (j, m) == (i, k):
-                            top = term
                         bottom += hard_weight * term if j == i and m != k else term
                 total -= math.log(top / bottom)
     return total / (2 * num_clips * num_segments)

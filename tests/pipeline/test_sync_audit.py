@@ -74,7 +74,8 @@ def draw_clips(catalog: Catalog, config: SyncConfig, num_visits: int) -> Clips:
 
 def metadata(clips: Clips) -> Rows:
     """All that a batch says of a clip beside its picture and sound, but for where the item has its
-    sound: with the place of the pictures that would be the answer itself."""
+    sound: with the place of the pictures that would be the answer itself.
+    """
     columns = []
     for view in clips.views:
         assert view.first_frame_s is not None
@@ -103,7 +104,8 @@ def metadata(clips: Clips) -> Rows:
 
 def silence(clips: Clips) -> Rows:
     """Where the sound is exactly zero, where it begins and ends to be heard, and how loud it is over
-    twenty stretches of the clip."""
+    twenty stretches of the clip.
+    """
     rows = []
     for view in clips.views:
         assert view.audio is not None
