@@ -3,13 +3,13 @@
 import torch
 
 from avrep.models.audio_conv import AudioConvConfig, build_audio_conv
-from avrep.models.features import Encoder
+from avrep.models.features import Encoder, Features
 from avrep.models.heads import ProjectionHeadConfig
 from avrep.models.transformer import TransformerConfig
 from avrep.models.video_conv import VideoConvConfig, build_video_conv
-from avrep.objectives.base import BatchTensors, ViewTensors
+from avrep.objectives.base import BatchTensors, LossOut, ViewTensors
 from avrep.objectives.segment_avclip import SegmentAvclip, SegmentAvclipConfig
-from avrep.objectives.segments import Segments
+from avrep.objectives.segments import Segments, SegmentsConfig
 from avrep.objectives.synchformer import Synchformer, SynchformerConfig
 from avrep.objectives.syncnet import Syncnet, SyncnetConfig
 from avrep.sampling.sync import SyncConfig
@@ -76,3 +76,24 @@ def batch(objective: Segments, num_clips: int = 4) -> BatchTensors:
     )
     addresses = tuple(Address(0, row) for row in range(num_clips))
     return BatchTensors(step=0, views=(view,), addresses=addresses)
+
+
+class Clock(Segments):
+    """Its sound's features are the mean of the samples."""
+
+    def __init__(self, config: SegmentsConfig) -> None:
+        super().__init__(config, encoders()[0], _Mean(1))
+
+    def forward(self, batch: BatchTensors, rng: torch.Generator) -> LossOut:
+        raise NotImplementedError
+
+
+class _Mean(Encoder):
+    def forward(self, clips: torch.Tensor, /) -> Features:
+        pooled = clips.mean(dim=1, keepdim=True)
+        return Features(tokens=pooled[:, None], grid=(1, 1, 1), pooled=pooled)
+
+
+def view_of_sound(audio: torch.Tensor) -> ViewTensors:
+    pts_s = torch.zeros(len(audio), 0, dtype=torch.float64)
+    return ViewTensors(video=None, pts_s=pts_s, audio=audio, rate_hz=16000)
