@@ -23,7 +23,7 @@ class AudioConvConfig(FrozenConfig):
     kind: Literal["audio_conv"] = "audio_conv"
     base_width: int = Field(default=64, ge=4, le=256)
     """Channels of the first layer; SyncNet's are 64, 192, 384, 256, 256 and 512, here in proportion.
-    The default has 3.7 M parameters."""
+    The default has 3.4 M parameters."""
     num_bins: int = Field(default=64, ge=16, le=512)
     """Bands of the log-mel spectrogram. avrep default: SyncNet has 13 cepstra instead."""
     version: Literal[1] = 1
