@@ -7,6 +7,7 @@ from pydantic import Field
 
 from avrep.errors import ConfigError
 from avrep.frozen import FrozenConfig
+from avrep.models.audio_conv import AudioConvConfig, build_audio_conv
 from avrep.models.features import Encoder
 from avrep.models.tubelet_vit import TubeletVitConfig, build_tubelet_vit
 from avrep.models.video_conv import VideoConvConfig, build_video_conv
@@ -16,14 +17,25 @@ from avrep.objectives.cvrl import Cvrl, CvrlConfig
 from avrep.objectives.joint import Joint
 from avrep.objectives.mae_st import MaeSt, MaeStConfig
 from avrep.objectives.rspnet import Rspnet, RspnetConfig
+from avrep.objectives.segment_avclip import SegmentAvclip, SegmentAvclipConfig
+from avrep.objectives.synchformer import Synchformer, SynchformerConfig
+from avrep.objectives.syncnet import Syncnet, SyncnetConfig
 from avrep.objectives.videomae import Videomae, VideomaeConfig
 from avrep.objectives.vjepa import Vjepa, VjepaConfig
 from avrep.objectives.wav2vec2 import Wav2vec2, Wav2vec2Config
 
 VideoEncoderConfig = Annotated[VideoConvConfig | TubeletVitConfig, Field(discriminator="kind")]
-AudioEncoderConfig = WaveformConfig
+AudioEncoderConfig = Annotated[WaveformConfig | AudioConvConfig, Field(discriminator="kind")]
 SingleObjectiveConfig = Annotated[
-    CvrlConfig | RspnetConfig | VideomaeConfig | MaeStConfig | VjepaConfig | Wav2vec2Config,
+    CvrlConfig
+    | RspnetConfig
+    | VideomaeConfig
+    | MaeStConfig
+    | VjepaConfig
+    | Wav2vec2Config
+    | SegmentAvclipConfig
+    | SynchformerConfig
+    | SyncnetConfig,
     Field(discriminator="kind"),
 ]
 
@@ -57,6 +69,8 @@ def build_encoder(config: VideoEncoderConfig | AudioEncoderConfig, seed: int) ->
             return build_tubelet_vit(config, seed)
         case WaveformConfig():
             return build_waveform(config, seed)
+        case AudioConvConfig():
+            return build_audio_conv(config, seed)
         case _:
             assert_never(config)
 
@@ -87,6 +101,12 @@ def build_on(
             return Vjepa(config, _video(encoders, config.kind), seed)
         case Wav2vec2Config():
             return Wav2vec2(config, _waveform(encoders, config.kind), seed)
+        case SegmentAvclipConfig():
+            return SegmentAvclip(config, *_both(encoders, config.kind), seed)
+        case SynchformerConfig():
+            return Synchformer(config, *_both(encoders, config.kind), seed)
+        case SyncnetConfig():
+            return Syncnet(config, *_both(encoders, config.kind), seed)
         case JointConfig():
             return _build_joint(config.parts, encoders, seed)
         case _:
@@ -109,6 +129,13 @@ def _video(encoders: Mapping[str, Encoder], method: str) -> Encoder:
     if "video" not in encoders:
         raise ConfigError(f"{method} trains a video encoder; add video_encoder: {{kind: ...}}")
     return encoders["video"]
+
+
+def _both(encoders: Mapping[str, Encoder], method: str) -> tuple[Encoder, Encoder]:
+    video = _video(encoders, method)
+    if "audio" not in encoders:
+        raise ConfigError(f"{method} trains an audio encoder too; add audio_encoder: {{kind: ...}}")
+    return video, encoders["audio"]
 
 
 def _waveform(encoders: Mapping[str, Encoder], method: str) -> Waveform:

@@ -147,6 +147,8 @@ class Clip:
     """Mono, in [-1, 1]."""
     audio_start_s: float = 0.0
     """Time of the first sample."""
+    first_frame_s: float = 0.0
+    """When the first frame was wanted: it may have started up to a frame earlier (`pts_s`)."""
     rate_hz: int = 0
     num_bad_packets: int = 0
     """Damaged packets that were passed over while decoding."""
@@ -185,6 +187,8 @@ class View:
     audio_start_s: Annotated[npt.NDArray[np.float64], "b"] | None = None
     num_samples: Annotated[npt.NDArray[np.int64], "b"] | None = None
     """Samples of each clip's own sound inside the padded one."""
+    first_frame_s: Annotated[npt.NDArray[np.float64], "b"] | None = None
+    """When each clip's first frame was wanted."""
     rate_hz: int = 0
 
     def __repr__(self) -> str:

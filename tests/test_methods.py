@@ -39,6 +39,33 @@ _WAV2VEC2 = {
     "num_codes": 8,
     "projection_width": 8,
 }
+_SEGMENT_AVCLIP = {
+    "kind": "segment_avclip",
+    "sampler": {"num_frames": 8, "num_offsets": 1, "max_offset_s": 0.0},
+    "segment_frames": 4,
+    "hop_frames": 4,
+    "crop_px": 32,
+    "short_side_px": 32,
+    "width": 8,
+}
+_SYNCHFORMER = {
+    "kind": "synchformer",
+    "sampler": {"num_frames": 8, "num_offsets": 5, "max_offset_s": 0.4},
+    "segment_frames": 4,
+    "hop_frames": 2,
+    "crop_px": 32,
+    "short_side_px": 32,
+    "transformer": {"width": 16, "depth": 1, "num_heads": 2},
+}
+_SYNCNET = {
+    "kind": "syncnet",
+    "sampler": {"num_frames": 9, "num_offsets": 1, "max_offset_s": 0.0, "jitter_s": 0.0},
+    "max_shift": 2,
+    "crop_px": 32,
+    "short_side_px": 32,
+    "head": {"hidden_width": 8, "num_hidden": 1, "out_width": 4},
+    "margin": 4.0,
+}
 _JOINT = {
     "kind": "joint",
     "parts": {
@@ -49,6 +76,7 @@ _JOINT = {
 }
 _VIDEO = {"kind": "video_conv", "arch": "r3d_18_fast", "base_width": 4}
 _AUDIO = {"kind": "waveform", "size": "tiny"}
+_AUDIO_CONV = {"kind": "audio_conv", "base_width": 4, "num_bins": 16}
 
 
 def _config(catalog: Catalog, objective: object, **encoders: object) -> RunConfig:
@@ -89,6 +117,17 @@ def test_a_kind_says_what_is_built(synth_catalog: Catalog, tmp_path: Path) -> No
             _CVRL,
             {"video_encoder": _VIDEO, "audio_encoder": _AUDIO},
             "cvrl does not train the audio encoder; take it out",
+        ),
+        (
+            _SYNCNET,
+            {"video_encoder": _VIDEO},
+            "syncnet trains an audio encoder too; add audio_encoder",
+        ),
+        (_SYNCNET, {"audio_encoder": _AUDIO_CONV}, "syncnet trains a video encoder; add video"),
+        (
+            _WAV2VEC2,
+            {"audio_encoder": _AUDIO_CONV},
+            "wav2vec2 trains an encoder of waveforms; add audio",
         ),
         ({"kind": "videomae"}, {"video_encoder": _VIDEO}, "set video_encoder.kind to tubelet_vit"),
     ],
@@ -171,3 +210,28 @@ def test_several_objectives_train_and_come_back(
     )
     assert again == {step: seen[step] for step in (3, 4)}
     assert load_encoder(tmp_path / "whole").width == 32
+
+
+@pytest.mark.parametrize("audio", [_AUDIO, _AUDIO_CONV], ids=["waveform", "audio_conv"])
+def test_synchrony_trains_beside_cvrl_on_one_video_encoder(
+    synth_catalog: Catalog, tmp_path: Path, audio: dict[str, object]
+) -> None:
+    """Each part draws clips of its own from the items that have pictures and sound; every encoder
+    that works on sound will do.
+    """
+    methods = (_CVRL, _SEGMENT_AVCLIP, _SYNCHFORMER, _SYNCNET)
+    parts = {str(method["kind"]): {"objective": method} for method in methods}
+    joint = {"kind": "joint", "parts": parts}
+    config = _config(synth_catalog, joint, video_encoder=_VIDEO, audio_encoder=audio)
+    objective = build_objective(config)
+    assert set(objective.encoders()) == {"video", "audio"}
+    assert len(objective.augments()) == 5
+    before = {name: tensor.clone() for name, tensor in objective.state_dict().items()}
+    losses: list[float] = []
+    pretrain(config, tmp_path / "run", stop_after=2, on_step=lambda r: losses.append(r.result.loss))
+    assert len(losses) == 2
+    assert np.isfinite(losses).all()
+    trained = load_encoder(tmp_path / "run").state_dict()
+    prefix = "parts.cvrl.encoder."
+    stem = next(name for name in trained if name.endswith("weight"))
+    assert not before[prefix + stem].equal(trained[stem])

@@ -52,6 +52,7 @@ def clips(
             audio_start_s=units.sample_at(view.audio_s[0], sound.rate_hz) / sound.rate_hz
             if view.audio_s and sound
             else 0.0,
+            first_frame_s=float(view.frames_s[0]) if len(view.frames_s) else 0.0,
             rate_hz=sound.rate_hz if sound else 0,
             num_bad_packets=media.num_bad_packets,
             spent=spent,

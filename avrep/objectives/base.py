@@ -27,6 +27,8 @@ class ViewTensors:
     """float64[b]: time of the first sample."""
     num_samples: Tensor | None = None
     """int64[b]: samples of each row that are the item's; after them is silence. None: all."""
+    first_frame_s: Tensor | None = None
+    """float64[b]: when each clip's first frame was wanted, in seconds of the item."""
     rate_hz: int = 0
 
     def __repr__(self) -> str:

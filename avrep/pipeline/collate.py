@@ -39,6 +39,7 @@ def collate(clips: Sequence[Clip]) -> View:
         audio=_padded(sounds, max(map(len, sounds))) if sounds else None,
         audio_start_s=np.array([clip.audio_start_s for clip in clips]) if sounds else None,
         num_samples=np.array([len(sound) for sound in sounds]) if sounds else None,
+        first_frame_s=np.array([clip.first_frame_s for clip in clips]) if videos else None,
         rate_hz=clips[0].rate_hz,
     )
 
@@ -114,6 +115,7 @@ class _JoinedView:
                 audio=None if view.audio is None else view.audio.copy(),
                 audio_start_s=None if view.audio_start_s is None else view.audio_start_s.copy(),
                 num_samples=None if view.num_samples is None else view.num_samples.copy(),
+                first_frame_s=None if view.first_frame_s is None else view.first_frame_s.copy(),
             )
         )
 
@@ -121,6 +123,7 @@ class _JoinedView:
         sounds = [row for view in self._rest if view.audio is not None for row in view.audio]
         starts_s = [view.audio_start_s for view in self._rest if view.audio_start_s is not None]
         lengths = [view.num_samples for view in self._rest if view.num_samples is not None]
+        wanted_s = [view.first_frame_s for view in self._rest if view.first_frame_s is not None]
         return View(
             video=None if self._video is None else self._video[: self._num_filled],
             size_px=np.concatenate([view.size_px for view in self._rest]),
@@ -128,6 +131,7 @@ class _JoinedView:
             audio=_padded(sounds, max(map(len, sounds))) if sounds else None,
             audio_start_s=np.concatenate(starts_s) if starts_s else None,
             num_samples=np.concatenate(lengths) if lengths else None,
+            first_frame_s=np.concatenate(wanted_s) if wanted_s else None,
             rate_hz=self._first.rate_hz,
         )
 

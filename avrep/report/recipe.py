@@ -1,7 +1,8 @@
 """A contact sheet of exactly what a model sees: a few items, sampled, decoded and augmented.
 
-Where an item has sound, its spectrogram over the time of the frames shown stands beneath them, for
-the eye; an objective that asks for no sound is not given any.
+The spectrogram of the sound that a view has stands beneath it, at the time that the sound is of; ticks
+mark the frames. A view without sound has its frames' sound there, for the eye; no objective is given
+that.
 """
 
 from pathlib import Path
@@ -49,15 +50,18 @@ def draw_recipe(config: RunConfig, out: Path, *, num_items: int = 4, step: int =
             if view.video is None or augment is None:
                 continue
             times_s = view.pts_s[i].numpy()
-            sound = _sound(source, item, times_s)
+            if view.audio is None or view.audio_start_s is None:
+                sound, start_s = _sound(source, item, times_s), float(times_s.min())
+            else:
+                sound, start_s = view.audio[i].numpy(), float(view.audio_start_s[i])
             views.append(
                 SheetView(
                     name=f"view {number + 1}",
                     frames=_shown(view.video[i], augment),
                     times_s=times_s,
                     audio=sound,
-                    audio_start_s=float(times_s.min()),
-                    rate_hz=_SHOWN_RATE_HZ if sound is not None else 0,
+                    audio_start_s=start_s,
+                    rate_hz=(view.rate_hz or _SHOWN_RATE_HZ) if sound is not None else 0,
                 )
             )
         rows.append(SheetRow(title=key, views=tuple(views)))

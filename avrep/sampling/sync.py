@@ -2,7 +2,12 @@
 
 Whether sound and picture belong together must be seen and heard, and nothing else may tell. So the
 pictures' place is drawn first, among those places alone at which the sound of every offset lies
-whole within the item's sound: neither silence at an end nor the clip's place depends on the offset.
+whole within the item's sound: neither silence at an end nor the pictures' place depends on the offset.
+
+The sound's own place then does, and no law could keep both from it: sound from the very start of an
+item can only be early. Who can tell by ear where in the item a sound is (a greeting, a fade) guesses
+right up to 1 + 2 max_offset_s / slack times as often as chance, where the slack is what the item
+lasts beyond pictures and reach. Items much longer than the clips give little away.
 """
 
 from typing import Literal
@@ -13,6 +18,10 @@ from pydantic import Field, model_validator
 from avrep.errors import MediaError
 from avrep.frozen import FrozenConfig
 from avrep.types import ClipTimes, MediaItem
+
+_LEAST_MARGIN_S = 0.001
+"""Between the furthest jitter and the middle of two offsets, so that a clip's times tell which offset
+was drawn."""
 
 
 class SyncConfig(FrozenConfig):
@@ -38,10 +47,11 @@ class SyncConfig(FrozenConfig):
             raise ValueError(
                 f"num_offsets must be odd, so that 0 is one of them: {self.num_offsets}"
             )
-        if self.num_offsets > 1 and self.jitter_s >= self.step_s / 2:
+        # The sound then begins on a sample, up to half a sample from the drawn instant.
+        if self.num_offsets > 1 and self.jitter_s > self.step_s / 2 - _LEAST_MARGIN_S:
             raise ValueError(
-                f"jitter_s must be below half the {self.step_s:g} s between two offsets, "
-                f"got {self.jitter_s}"
+                f"jitter_s must be {_LEAST_MARGIN_S:g} s or more below half the {self.step_s:g} s "
+                f"between two offsets, got {self.jitter_s}"
             )
         return self
 

@@ -25,6 +25,9 @@ def move_batch(batch: Batch, device: torch.device) -> BatchTensors:
             if view.audio_start_s is None
             else to_device(view.audio_start_s, device),
             num_samples=None if view.num_samples is None else to_device(view.num_samples, device),
+            first_frame_s=None
+            if view.first_frame_s is None
+            else to_device(view.first_frame_s, device),
             rate_hz=view.rate_hz,
         )
         for view in batch.views

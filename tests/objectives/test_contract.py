@@ -14,9 +14,11 @@ import pytest
 import torch
 
 import avrep.objectives
+from avrep.models.audio_conv import AudioConvConfig, build_audio_conv
 from avrep.models.features import Encoder
 from avrep.models.heads import ProjectionHeadConfig
 from avrep.models.mae_decoder import MaeDecoderConfig
+from avrep.models.transformer import TransformerConfig
 from avrep.models.tubelet_vit import TubeletVitConfig, build_tubelet_vit
 from avrep.models.video_conv import VideoConvConfig, build_video_conv
 from avrep.models.vjepa_predictor import VjepaPredictorConfig
@@ -27,6 +29,9 @@ from avrep.objectives.hubert import Hubert, HubertConfig
 from avrep.objectives.joint import Joint
 from avrep.objectives.mae_st import MaeSt, MaeStConfig
 from avrep.objectives.rspnet import Rspnet, RspnetConfig
+from avrep.objectives.segment_avclip import SegmentAvclip, SegmentAvclipConfig
+from avrep.objectives.synchformer import Synchformer, SynchformerConfig
+from avrep.objectives.syncnet import Syncnet, SyncnetConfig
 from avrep.objectives.videomae import Videomae, VideomaeConfig
 from avrep.objectives.vjepa import Vjepa, VjepaConfig
 from avrep.objectives.wav2vec2 import Wav2vec2, Wav2vec2Config
@@ -35,6 +40,7 @@ from avrep.sampling.pairs import PairConfig
 from avrep.sampling.sound import SoundConfig
 from avrep.sampling.spec import num_frames_in_view, num_views, sound_in_view_s, wants_audio
 from avrep.sampling.speeds import SpeedsConfig
+from avrep.sampling.sync import SyncConfig
 from avrep.types import Address
 
 _VIT = TubeletVitConfig(size="micro", patch_px=8, num_frames=4, crop_px=16)
@@ -100,6 +106,40 @@ def _toy_hubert(seed: int) -> Objective:
     return Hubert(config, encoder, _cycling_labels, seed)
 
 
+def _toy_audio_encoder(seed: int) -> Encoder:
+    return build_audio_conv(AudioConvConfig(base_width=4, num_bins=16), seed)
+
+
+def _toy_segment_avclip(seed: int) -> Objective:
+    sampler = SyncConfig(num_frames=8, num_offsets=1, max_offset_s=0.0)
+    config = SegmentAvclipConfig(
+        sampler=sampler, segment_frames=4, hop_frames=4, crop_px=32, width=8, hard_at=0.5
+    )
+    return SegmentAvclip(config, _toy_encoder(seed), _toy_audio_encoder(seed), seed)
+
+
+def _toy_synchformer(seed: int) -> Objective:
+    config = SynchformerConfig(
+        sampler=SyncConfig(num_frames=8, num_offsets=5, max_offset_s=0.4),
+        segment_frames=4,
+        hop_frames=2,
+        crop_px=32,
+        transformer=TransformerConfig(width=16, depth=1, num_heads=2),
+    )
+    return Synchformer(config, _toy_encoder(seed), _toy_audio_encoder(seed), seed)
+
+
+def _toy_syncnet(seed: int) -> Objective:
+    config = SyncnetConfig(
+        sampler=SyncConfig(num_frames=9, num_offsets=1, max_offset_s=0.0, jitter_s=0.0),
+        max_shift=2,
+        crop_px=32,
+        head=ProjectionHeadConfig(hidden_width=16, num_hidden=1, out_width=8),
+        margin=5.0,
+    )
+    return Syncnet(config, _toy_encoder(seed), _toy_audio_encoder(seed), seed)
+
+
 def _cycling_labels(batch: BatchTensors) -> torch.Tensor:
     """int64[b 50]: half a second of six clusters at 100 Hz."""
     return (torch.arange(50) + torch.arange(len(batch.addresses))[:, None]) % 6
@@ -110,6 +150,9 @@ _TOYS: dict[type[Objective], Callable[[int], Objective]] = {
     Hubert: _toy_hubert,
     MaeSt: _toy_mae_st,
     Rspnet: _toy_rspnet,
+    SegmentAvclip: _toy_segment_avclip,
+    Synchformer: _toy_synchformer,
+    Syncnet: _toy_syncnet,
     Videomae: _toy_videomae,
     Vjepa: _toy_vjepa,
     Wav2vec2: _toy_wav2vec2,
@@ -136,6 +179,8 @@ def _toy_batch(objective: Objective, num_clips: int = 4, seed: int = 0) -> Batch
                 pts_s=torch.arange(num_frames, dtype=torch.float64).repeat(num_clips, 1) / 25,
                 audio=audio,
                 rate_hz=16_000 if wants_audio(spec) else 0,
+                first_frame_s=torch.full((num_clips,), 2.0, dtype=torch.float64),
+                audio_start_s=1.6 + 0.2 * torch.arange(num_clips, dtype=torch.float64),
             )
         )
     addresses = tuple(Address(0, row) for row in range(num_clips))

@@ -1,10 +1,12 @@
 """Clips of unlike size stack without touching one another's pixels."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
 from avrep.pipeline.collate import Joiner, collate
-from avrep.types import Address, Batch, Clip, Failure, StageTimes
+from avrep.types import Address, Batch, Clip, Failure, StageTimes, View
 
 
 def make_clip(height: int, width: int, value: int, *, audio: bool = False, rate: int = 0) -> Clip:
@@ -13,6 +15,7 @@ def make_clip(height: int, width: int, value: int, *, audio: bool = False, rate:
         pts_s=np.array([0.5, 1.0]),
         audio=np.full(10, value / 255, np.float32) if audio else None,
         audio_start_s=value / 10,
+        first_frame_s=0.5 + value / 1000,
         rate_hz=rate,
     )
 
@@ -26,6 +29,8 @@ def test_frames_are_padded_below_and_right_with_zeros() -> None:
     assert (view.video[1, :, :5, :3] == 9).all()
     assert view.video.sum() == 2 * 3 * (4 * 6 * 7 + 5 * 3 * 9)
     assert view.pts_s.tolist() == [[0.5, 1.0], [0.5, 1.0]]
+    assert view.first_frame_s is not None
+    assert view.first_frame_s.tolist() == [0.507, 0.509]
 
 
 def test_sound_keeps_its_start_and_rate() -> None:
@@ -56,6 +61,7 @@ def test_short_sounds_are_followed_by_silence() -> None:
     assert view.audio.tolist() == [[0.5, 0.5, 0.5, 0, 0], [0.25] * 5]
     assert view.num_samples is not None
     assert view.num_samples.tolist() == [3, 5]
+    assert view.first_frame_s is None
 
 
 def test_sounds_of_parts_are_padded_to_the_longest_of_all() -> None:
@@ -95,7 +101,7 @@ def test_parts_become_the_batch_that_was_cut() -> None:
     joined = joiner.batch()
     assert joined.addresses == whole.addresses
     assert joined.keys == whole.keys
-    for name in ("video", "size_px", "pts_s", "audio", "audio_start_s", "num_samples"):
+    for name in (field.name for field in fields(View)):
         ours, theirs = getattr(joined.views[0], name), getattr(whole.views[0], name)
         np.testing.assert_array_equal(ours, theirs)
     assert joined.num_bad_packets == 6

@@ -110,6 +110,25 @@ def test_offsets_are_even_and_tell_nothing_of_the_clip_s_place() -> None:
     assert chi_square(table, independent) < CHI_SQUARE_10
 
 
+@pytest.mark.parametrize("video_s", [2.54, 6.04])
+def test_the_sound_s_place_tells_no_more_than_is_said(video_s: float) -> None:
+    """Without jitter and with a slack of 0.5 or 4 s, the best guess from the sound's place alone."""
+    config = SyncConfig(num_frames=10, fps=10.0, max_offset_s=0.5, num_offsets=5, jitter_s=0.0)
+    item = _item(video_s=video_s, audio_s=video_s)
+    slack_s = video_s - config.duration_s - 2 * config.reach_s
+    places, numbers = [], []
+    for seed in range(6000):
+        times = sync_clip(item, config, np.random.default_rng(seed))
+        assert times.audio_s is not None
+        places.append(int(times.audio_s[0] / 0.1))
+        numbers.append(offset_number(config, float(times.frames_s[0]), times.audio_s[0]))
+    counts = np.zeros((max(places) + 1, 5))
+    np.add.at(counts, (places[::2], numbers[::2]), 1)
+    guessed = counts.argmax(axis=1)[places[1::2]]
+    share = float(np.mean(guessed == np.array(numbers[1::2])))
+    assert share == pytest.approx((1 + 2 * 0.5 / slack_s) / 5, abs=0.03)
+
+
 def test_one_offset_is_none() -> None:
     config = SyncConfig(num_frames=10, fps=10.0, num_offsets=1, jitter_s=0.0)
     times = sync_clip(_item(), config, np.random.default_rng(0))
@@ -126,5 +145,5 @@ def test_what_cannot_be_is_refused() -> None:
     sync_clip(_item(audio_s=None), _SHORT, rng)
     with pytest.raises(ValidationError, match="must be odd"):
         SyncConfig(num_offsets=20)
-    with pytest.raises(ValidationError, match=r"below half the 0\.2 s"):
+    with pytest.raises(ValidationError, match=r"0\.001 s or more below half the 0\.2 s"):
         SyncConfig(jitter_s=0.1)

@@ -26,6 +26,7 @@ def batch() -> Batch:
             pts_s=rng.random((3, num_frames)),
             audio=rng.normal(size=(3, 50)).astype(np.float32),
             audio_start_s=rng.random(3),
+            first_frame_s=rng.random(3),
             rate_hz=100,
         )
 
