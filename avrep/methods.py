@@ -1,6 +1,7 @@
 """Which encoders and objectives there are: what a config may name, and how that is built."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal, assert_never
 
 from pydantic import Field
@@ -13,16 +14,18 @@ from avrep.models.video_conv import VideoConvConfig, build_video_conv
 from avrep.models.waveform import Waveform, WaveformConfig, build_waveform
 from avrep.objectives.base import Objective
 from avrep.objectives.cvrl import Cvrl, CvrlConfig
+from avrep.objectives.hubert import Hubert, HubertConfig
 from avrep.objectives.joint import Joint
 from avrep.objectives.mae_st import MaeSt, MaeStConfig
 from avrep.objectives.rspnet import Rspnet, RspnetConfig
+from avrep.objectives.stored_labels import StoredLabels
 from avrep.objectives.videomae import Videomae, VideomaeConfig
 from avrep.objectives.wav2vec2 import Wav2vec2, Wav2vec2Config
 
 VideoEncoderConfig = Annotated[VideoConvConfig | TubeletVitConfig, Field(discriminator="kind")]
 AudioEncoderConfig = WaveformConfig
 SingleObjectiveConfig = Annotated[
-    CvrlConfig | RspnetConfig | VideomaeConfig | MaeStConfig | Wav2vec2Config,
+    CvrlConfig | RspnetConfig | VideomaeConfig | MaeStConfig | Wav2vec2Config | HubertConfig,
     Field(discriminator="kind"),
 ]
 
@@ -82,6 +85,9 @@ def build_on(
             return MaeSt(config, _video(encoders, config.kind), seed)
         case Wav2vec2Config():
             return Wav2vec2(config, _waveform(encoders, config.kind), seed)
+        case HubertConfig():
+            labels = StoredLabels(config.labels, config.num_classes, config.label_rate_hz)
+            return Hubert(config, _waveform(encoders, config.kind), labels, seed)
         case JointConfig():
             parts = {
                 name: build_on(part.objective, encoders, seed)
@@ -90,6 +96,23 @@ def build_on(
             return Joint(parts, [part.weight for part in config.parts.values()])
         case _:
             assert_never(config)
+
+
+def found_from_anywhere(
+    config: SingleObjectiveConfig | JointConfig,
+) -> SingleObjectiveConfig | JointConfig:
+    """The config with absolute paths."""
+    match config:
+        case HubertConfig():
+            return config.model_copy(update={"labels": str(Path(config.labels).resolve())})
+        case JointConfig():
+            parts = {
+                name: part.model_copy(update={"objective": found_from_anywhere(part.objective)})
+                for name, part in config.parts.items()
+            }
+            return config.model_copy(update={"parts": parts})
+        case _:
+            return config
 
 
 def _video(encoders: Mapping[str, Encoder], method: str) -> Encoder:

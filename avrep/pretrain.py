@@ -19,6 +19,7 @@ from avrep.assemble import build_objective, data_digest, training_source, use_th
 from avrep.config import RunConfig, differences, dump_config, load_config
 from avrep.environment import describe_environment, package_versions
 from avrep.errors import ConfigError
+from avrep.methods import found_from_anywhere
 from avrep.models.features import Encoder
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.quarantine import KnownBad, read_quarantine, release
@@ -93,6 +94,7 @@ def pretrain(
     objective = build_objective(config).to(device)
     optimizer = build_optimizer(objective.named_parameters(), config.train.optim)
     source = training_source(config, objective)
+    objective.check_catalog(source.catalog)
     first_step = 0
     if resume:
         checkpoint = latest_checkpoint(run_dir)
@@ -188,7 +190,12 @@ def _found_from_anywhere(config: RunConfig) -> RunConfig:
         for name, path in (("catalog", data.catalog), ("keys", data.keys))
         if path is not None
     }
-    return config.model_copy(update={"data": data.model_copy(update=absolute)})
+    return config.model_copy(
+        update={
+            "data": data.model_copy(update=absolute),
+            "objective": found_from_anywhere(config.objective),
+        }
+    )
 
 
 def _check_same_run(

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from avrep.augment.video_config import VideoAugmentConfig
+from avrep.media.catalog import Catalog
 from avrep.models.features import Encoder
 from avrep.objectives.base import BatchTensors, LossOut, Objective
 from avrep.sampling.spec import ViewSpec, num_views
@@ -70,6 +71,10 @@ class Joint(Objective):
         if first != len(batch.views):
             raise ValueError(f"the parts want {first} views, got {len(batch.views)}")
         return LossOut(loss=loss, metrics=metrics)
+
+    def check_catalog(self, catalog: Catalog) -> None:
+        for _, part in self._named():
+            part.check_catalog(catalog)
 
     def after_step(self, step: int, total_steps: int) -> None:
         for _, part in self._named():

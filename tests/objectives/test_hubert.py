@@ -61,7 +61,7 @@ def _labels(batch: BatchTensors) -> Tensor:
     return torch.stack(rows)
 
 
-_CONFIG = HubertConfig(num_classes=6, projection_width=16)
+_CONFIG = HubertConfig(labels="unused", num_classes=6, projection_width=16)
 
 
 def _objective(seed: int = 0, dropout: float = 0.0, **changes: Any) -> Hubert:
@@ -196,7 +196,9 @@ def test_every_parameter_takes_part_even_where_layers_are_dropped() -> None:
 
 
 def test_it_asks_for_what_the_released_code_uses() -> None:
-    objective = Hubert(HubertConfig(), build_waveform(WaveformConfig(size="tiny"), 0), _labels, 0)
+    objective = Hubert(
+        HubertConfig(labels="unused"), build_waveform(WaveformConfig(size="tiny"), 0), _labels, 0
+    )
     (spec,) = objective.view_specs()
     assert spec.geometry.rate_hz == 16000
     assert spec.sampler.kind == "sound"
@@ -231,9 +233,9 @@ def test_other_batches_and_labels_are_refused() -> None:
 
 def test_spans_that_the_shortest_clip_cannot_hold_are_refused() -> None:
     # Two spans of 10 start in 12 frames: 11 x 320 + 400 samples.
-    HubertConfig.model_validate({"sampler": {"min_s": 3920 / 16000}})
+    HubertConfig.model_validate({"labels": "unused", "sampler": {"min_s": 3920 / 16000}})
     with pytest.raises(ValidationError, match=r"spans of 10 frames need clips of 0.245 s"):
-        HubertConfig.model_validate({"sampler": {"min_s": 3919 / 16000}})
+        HubertConfig.model_validate({"labels": "unused", "sampler": {"min_s": 3919 / 16000}})
 
 
 @pytest.mark.parametrize(
@@ -241,7 +243,7 @@ def test_spans_that_the_shortest_clip_cannot_hold_are_refused() -> None:
 )
 def test_a_wrong_config_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        HubertConfig.model_validate(wrong)
+        HubertConfig.model_validate({"labels": "unused", **wrong})
 
 
 def _rank_main(rank: int, folder: str) -> None:
@@ -307,7 +309,12 @@ def test_it_learns_which_tone_is_hidden() -> None:
     encoder = build_waveform(WaveformConfig(size="tiny", dropout=0.0), 0)
     assert isinstance(encoder, Waveform)
     config = HubertConfig(
-        num_classes=3, mask_probability=0.3, mask_length=3, layer_drop=0.0, projection_width=16
+        labels="unused",
+        num_classes=3,
+        mask_probability=0.3,
+        mask_length=3,
+        layer_drop=0.0,
+        projection_width=16,
     )
     objective = Hubert(config, encoder, lambda _: labels, 0)
     optimizer = torch.optim.AdamW(objective.parameters(), lr=5e-4)
