@@ -41,6 +41,7 @@ from avrep.training.clusters import fit_clusters, perplexity
 from avrep.types import RowNumbers
 
 FAILURES = "failures.csv"
+_LEAST_PERPLEXITY = 1.5
 
 Task = Callable[[int], int]
 """Makes one file, by its shard's number; gives how many rows it read for that."""
@@ -64,6 +65,21 @@ class LabelSummary:
     """Clusters that some frame is in."""
     perplexity: float
     """See `avrep.training.clusters.perplexity`."""
+
+    def lines(self) -> list[str]:
+        """In words."""
+        num_labelled = self.num_rows - self.num_soundless - self.num_failed
+        told = [
+            f"{self.num_labels} labels of {num_labelled} items; {self.num_used} of "
+            f"{self.num_clusters} clusters used, as mixed as {self.perplexity:.1f} even ones"
+        ]
+        if self.perplexity < _LEAST_PERPLEXITY:
+            told.append("nearly all frames are in one cluster: nothing can be learned from these")
+        if self.num_soundless:
+            told.append(f"{self.num_soundless} items have no sound, and no labels")
+        if self.num_failed:
+            told.append(f"{self.num_failed} items could not be used; why is in {FAILURES}")
+        return told
 
 
 def run_here(task: Task, shards: Sequence[int]) -> Iterator[int]:

@@ -38,9 +38,10 @@ class FrameFeatures:
         num_frames = max(0, (sound.shape[0] - MIN_SAMPLES) // self.hop_samples + 1)
         parts = [torch.zeros(0, self.width)]
         for first in range(0, num_frames, _PIECE_FRAMES):
-            last = min(first + _PIECE_FRAMES, num_frames) - 1
-            piece = sound[first * self.hop_samples : last * self.hop_samples + MIN_SAMPLES]
-            parts.append(self.extract(piece).cpu())
+            # The last piece has the samples that fill no frame too, as the whole would have them.
+            last = first + _PIECE_FRAMES
+            end = (last - 1) * self.hop_samples + MIN_SAMPLES if last < num_frames else None
+            parts.append(self.extract(sound[first * self.hop_samples : end]).cpu())
         return torch.cat(parts)
 
 
