@@ -84,8 +84,11 @@ def label(
     from avrep.cluster.label import label_on_ray
     from avrep.cluster.session import ray_session
     from avrep.labelling.job import LabelConfig
+    from avrep.media.catalog import Catalog
     from avrep.report.progress import count_progress, waiting
 
+    # A wrong path is told at once, before Ray takes its seconds to start.
+    Catalog.open(catalog)
     config = LabelConfig(num_clusters=clusters, run=run, layer=layer, seed=seed)
     with ExitStack() as stack:
         with waiting("starting Ray"):

@@ -114,6 +114,8 @@ class MaskedSound(Objective):
             mask_embedding=self.mask_embedding,
             kept_layers=self._kept_layers(batch),
         )
+        # For whoever watches the encoder, whose whole forward pass is not called here.
+        self.encoder.pool(states[-1].detach(), num_frames)
         return MaskedPass(
             raw=raw, features=features, masked=masked, contexts=states[-1], num_frames=num_frames
         )

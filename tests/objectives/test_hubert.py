@@ -23,6 +23,7 @@ from avrep.models.span_masks import span_mask
 from avrep.models.waveform import Waveform, WaveformConfig, build_waveform
 from avrep.objectives.base import BatchTensors, ViewTensors
 from avrep.objectives.hubert import Hubert, HubertConfig
+from avrep.training.monitor import watch_features
 from avrep.types import Address
 
 _ADDRESSES = tuple(Address(2, item, 1) for item in (5, 3, 8, 6))
@@ -185,6 +186,17 @@ def test_masks_and_dropped_layers_follow_addresses_and_dropout_the_generator() -
         with_dropout(batch, torch.Generator().manual_seed(seed)).loss.item() for seed in (1, 1, 2)
     ]
     assert losses[0] == losses[1] != losses[2]
+
+
+def test_a_watch_sees_the_mean_over_each_clip_s_own_frames() -> None:
+    objective = _objective(layer_drop=0.0)
+    batch = _batch(_sound(), _LENGTHS)
+    with watch_features(objective.encoder) as watch:
+        objective(batch, torch.Generator())
+    contexts, frames = objective.encode(batch).contexts, objective.encode(batch).num_frames
+    assert watch.pooled is not None
+    for pooled, own, length in zip(watch.pooled, contexts, frames.tolist(), strict=True):
+        torch.testing.assert_close(pooled, own[:length].mean(dim=0).detach())
 
 
 def test_every_parameter_takes_part_even_where_layers_are_dropped() -> None:
