@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torchaudio
+import yaml
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
@@ -220,6 +221,15 @@ def test_it_asks_for_what_the_released_code_uses() -> None:
     assert (config.mask_probability, config.mask_length) == (0.8, 10)
     assert (config.temperature, config.penalty_weight) == (0.1, 10.0)
     assert (config.feature_gradient_scale, config.layer_drop) == (0.1, 0.05)
+
+
+def test_the_recipe_is_the_defaults_written_out() -> None:
+    path = Path(__file__).parents[2] / "configs" / "hubert_ls960.yaml"
+    recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    config = HubertConfig.model_validate(recipe["objective"])
+    assert config == HubertConfig(labels=config.labels)
+    assert recipe["objective"].keys() == HubertConfig.model_fields.keys()
+    assert WaveformConfig.model_validate(recipe["audio_encoder"]) == WaveformConfig()
 
 
 def test_other_batches_and_labels_are_refused() -> None:
