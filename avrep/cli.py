@@ -2,13 +2,13 @@
 
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
+from avrep.corpus_commands import label, num_cores, pack
 from avrep.errors import AvrepError
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def synth(
     if videos is not None:
         config = config.model_copy(update={"num_videos": videos})
     with count_progress("writing", "files") as progress:
-        write_corpus(out, config, num_workers=_num_cores(), progress=progress)
+        write_corpus(out, config, num_workers=num_cores(), progress=progress)
     print(f"corpus in {out}; next: avrep index {out} -o corpus.parquet")
 
 
@@ -206,50 +206,8 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None
     print(f"report: {write_report(run)}")
 
 
-@app.command()
-def pack(
-    catalog: Annotated[Path, typer.Argument(help="A catalogue of avrep index.")],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", help="A folder; a pack that was killed goes on in it.")
-    ] = Path("packed"),
-    copy: Annotated[bool, typer.Option("--copy", help="Keep every byte, code nothing.")] = False,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a value of PackConfig."),
-    ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="All cores if not given.")] = None,
-) -> None:
-    """Write tar shards that decode fast, and the catalogue that points into them.
-
-    Each item is coded anew, small and with frames that a stride can pass over, or copied with
-    --copy. Values that may be set: short_side_px=128, gop_frames=16, num_b_frames=3 (the stride of
-    training less one), crf=20, audio_hz=16000, shard_bytes, seed (null keeps the order). A killed
-    pack is finished by the same command again.
-
-    Example: `avrep pack corpus.parquet -o packed` or
-    `avrep pack corpus.parquet -o packed --set short_side_px=256 --set audio_hz=null`
-    """
-    from avrep.cluster.pack import CATALOG, REJECTS, pack_corpus
-    from avrep.cluster.session import ray_session
-    from avrep.config import read_overrides
-    from avrep.media.pack_plan import PackConfig
-    from avrep.report.progress import count_progress, waiting
-
-    mode = "copy" if copy else "transcode"
-    config = read_overrides(PackConfig(mode=mode), overrides or [])
-    with ExitStack() as stack:
-        with waiting("starting Ray"):
-            stack.enter_context(ray_session(workers or _num_cores()))
-        progress = stack.enter_context(count_progress("packing", "items"))
-        summary = pack_corpus(catalog, out, config, num_workers=workers, progress=progress)
-    print(f"{summary.num_items} items in {summary.num_shards} shards; catalogue {out / CATALOG}")
-    if summary.num_rejects:
-        print(f"{summary.num_rejects} items rejected, with reasons, in {out / REJECTS}")
-    if summary.num_lost_frames or summary.num_bad_packets:
-        print(
-            f"{summary.num_bad_packets} damaged packets passed over and "
-            f"{summary.num_lost_frames} frames lost, as on any decoding of the source"
-        )
+app.command()(pack)
+app.command()(label)
 
 
 @app.command()
@@ -392,9 +350,3 @@ def doctor() -> None:
         findings = examine()
     Console().print(findings_table(findings))
     raise typer.Exit(exit_status(findings))
-
-
-def _num_cores() -> int:
-    import os
-
-    return os.cpu_count() or 1

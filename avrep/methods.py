@@ -1,6 +1,7 @@
 """Which encoders and objectives there are: what a config may name, and how that is built."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal, assert_never
 
 from pydantic import Field
@@ -14,10 +15,12 @@ from avrep.models.video_conv import VideoConvConfig, build_video_conv
 from avrep.models.waveform import Waveform, WaveformConfig, build_waveform
 from avrep.objectives.base import Objective
 from avrep.objectives.cvrl import Cvrl, CvrlConfig
+from avrep.objectives.hubert import Hubert, HubertConfig
 from avrep.objectives.joint import Joint
 from avrep.objectives.mae_st import MaeSt, MaeStConfig
 from avrep.objectives.rspnet import Rspnet, RspnetConfig
 from avrep.objectives.segment_avclip import SegmentAvclip, SegmentAvclipConfig
+from avrep.objectives.stored_labels import StoredLabels
 from avrep.objectives.synchformer import Synchformer, SynchformerConfig
 from avrep.objectives.syncnet import Syncnet, SyncnetConfig
 from avrep.objectives.videomae import Videomae, VideomaeConfig
@@ -33,6 +36,7 @@ SingleObjectiveConfig = Annotated[
     | MaeStConfig
     | VjepaConfig
     | Wav2vec2Config
+    | HubertConfig
     | SegmentAvclipConfig
     | SynchformerConfig
     | SyncnetConfig,
@@ -107,6 +111,9 @@ def build_on(
             return Synchformer(config, *_both(encoders, config.kind), seed)
         case SyncnetConfig():
             return Syncnet(config, *_both(encoders, config.kind), seed)
+        case HubertConfig():
+            labels = StoredLabels(config.labels, config.num_classes, config.label_rate_hz)
+            return Hubert(config, _waveform(encoders, config.kind), labels, seed)
         case JointConfig():
             return _build_joint(config.parts, encoders, seed)
         case _:
@@ -123,6 +130,23 @@ def _build_joint(
 
     further = dict.fromkeys(part.corpus for part in parts.values() if part.corpus is not None)
     return on_corpus(None, {corpus: on_corpus(corpus) for corpus in further})
+
+
+def found_from_anywhere(
+    config: SingleObjectiveConfig | JointConfig,
+) -> SingleObjectiveConfig | JointConfig:
+    """The config with absolute paths."""
+    match config:
+        case HubertConfig():
+            return config.model_copy(update={"labels": str(Path(config.labels).resolve())})
+        case JointConfig():
+            parts = {
+                name: part.model_copy(update={"objective": found_from_anywhere(part.objective)})
+                for name, part in config.parts.items()
+            }
+            return config.model_copy(update={"parts": parts})
+        case _:
+            return config
 
 
 def _video(encoders: Mapping[str, Encoder], method: str) -> Encoder:

@@ -28,6 +28,7 @@ from avrep.assemble import (
 from avrep.config import CorpusConfig, DataConfig, RunConfig, differences, dump_config, load_config
 from avrep.environment import describe_environment, package_versions
 from avrep.errors import ConfigError
+from avrep.methods import found_from_anywhere
 from avrep.models.features import Encoder
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.quarantine import KnownBad, read_quarantine, release
@@ -104,6 +105,9 @@ def pretrain(
     objective = build_objective(config).to(device)
     optimizer = build_optimizer(objective.named_parameters(), config.train.optim)
     sources = training_sources(config, objective)
+    objective.check_catalog(sources[MAIN_CORPUS].catalog)
+    for name, part in objective.corpora().items():
+        part.check_catalog(sources[name].catalog)
     folders = {name: corpus_folder(run_dir, name) for name in sources}
     first_step = 0
     if resume:
@@ -210,7 +214,13 @@ def _found_from_anywhere(config: RunConfig) -> RunConfig:
         return part.model_copy(update=absolute)
 
     corpora = {name: resolved(corpus) for name, corpus in config.corpora.items()}
-    return config.model_copy(update={"data": resolved(config.data), "corpora": corpora})
+    return config.model_copy(
+        update={
+            "data": resolved(config.data),
+            "corpora": corpora,
+            "objective": found_from_anywhere(config.objective),
+        }
+    )
 
 
 def _one_name_for_all(path: str) -> str:

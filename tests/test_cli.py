@@ -20,7 +20,7 @@ from avrep.pipeline.quarantine import QuarantineWriter, read_quarantine
 
 COMMANDS = (
     *("index", "inspect", "synth", "train", "evaluate", "report", "demo", "doctor"),
-    *("quarantine", "ledger", "pack"),
+    *("quarantine", "ledger", "pack", "label"),
 )
 QUICKSTART = Path(__file__).parents[1] / "configs" / "quickstart.yaml"
 
@@ -88,6 +88,7 @@ def test_the_installed_command_is_this_one() -> None:
         (["report", "none"], "none"),
         (["quarantine", "none"], "no run at none; make one: avrep train CONFIG --out none"),
         (["ledger", "none"], "no run at none; make one: avrep train CONFIG --out none"),
+        (["label", "none.parquet"], "no catalogue at"),
         (["demo", "--data", "none"], "--data none: no such folder"),
         (["demo", "--splits", "x", "--fold", "zero"], "--fold zero: give the number"),
     ],

@@ -7,20 +7,17 @@ missing, and no other; see `avrep.media.pack_shard`.
 import csv
 import io
 import json
-import logging
 import shutil
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import ray.data
 
-from avrep.errors import AvrepError, ConfigError, ShardError
+from avrep.cluster.data_job import run_data_job
+from avrep.errors import ConfigError
 from avrep.media.catalog import Catalog, write_catalog
 from avrep.media.index import Reject
 from avrep.media.pack_plan import PackConfig, ShardPlan, identity, plan_shards
@@ -30,9 +27,9 @@ from avrep.media.pack_shard import (
     UNFINISHED,
     ShardFacts,
     pack_shard,
-    put_in_place,
     read_facts,
 )
+from avrep.media.put_in_place import put_in_place
 from avrep.media.train_coding import require_encoders
 from avrep.types import MediaItem
 
@@ -142,46 +139,17 @@ def _make_missing(
     ]
     num_done = len(catalog) - sum(len(task["rows"]) for task in missing)
     yield num_done
-    if not missing:
-        return
     make = partial(_task, catalog=catalog, out=out.absolute(), config=config)
-    with _quiet_ray_data():
-        tasks = ray.data.from_items(missing, override_num_blocks=len(missing))
-        tasks.context.enable_progress_bars = False
-        done = tasks.map(make, num_cpus=1, compute=ray.data.TaskPoolStrategy(num_workers))
-        for row in done.iter_rows():
-            if row["error"]:
-                raise ShardError(row["error"])
-            num_done += row["num_rows"]
-            yield num_done
+    for row in run_data_job(make, missing, num_workers):
+        num_done += row["num_rows"]
+        yield num_done
 
 
 def _task(
     task: dict[str, Any], *, catalog: Catalog, out: Path, config: PackConfig
 ) -> dict[str, Any]:
-    """Make one shard. Its error comes back as a value: Ray Data keeps only the text of one raised."""
-    error = ""
-    try:
-        pack_shard(catalog, np.asarray(task["rows"]), int(task["shard"]), out, config)
-    except (AvrepError, OSError) as raised:
-        error = " ".join(str(raised).split())
-    return {"num_rows": len(task["rows"]), "error": error}
-
-
-@contextmanager
-def _quiet_ray_data() -> Iterator[None]:
-    """Progress is ours to show, and so are errors."""
-    with warnings.catch_warnings():
-        # Ray Data's own context sets fields that Ray Data itself has deprecated.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        ray.data.DataContext.get_current()
-    logger = logging.getLogger("ray.data")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+    pack_shard(catalog, np.asarray(task["rows"]), int(task["shard"]), out, config)
+    return {"num_rows": len(task["rows"])}
 
 
 def _finish(out: Path, num_shards: int, claim: dict[str, object]) -> PackSummary:

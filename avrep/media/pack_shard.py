@@ -5,7 +5,6 @@ gives the same bytes.
 """
 
 import json
-import os
 import shutil
 import tempfile
 import zlib
@@ -22,6 +21,7 @@ from avrep.media.index import Reject
 from avrep.media.limits import DecodeLimits
 from avrep.media.own_process import OwnProcess
 from avrep.media.pack_plan import PackConfig
+from avrep.media.put_in_place import put_in_place
 from avrep.media.tar_write import Member, TarWriter
 from avrep.media.train_coding import TrainCoding
 from avrep.media.transcode import Transcoded, transcode_item
@@ -98,18 +98,6 @@ def read_facts(out: Path, shard: int) -> ShardFacts | None:
         return None
     fields = json.loads(path.read_text(encoding="utf-8"))
     return ShardFacts(**(fields | {"rejects": tuple(Reject(**r) for r in fields["rejects"])}))
-
-
-def put_in_place(made: Path, place: Path) -> None:
-    """Give a finished file its name, so that even a loss of power leaves it whole or absent."""
-    with made.open("rb") as file:
-        os.fsync(file.fileno())
-    made.replace(place)
-    folder = os.open(place.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _write_tar(

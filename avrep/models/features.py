@@ -44,6 +44,13 @@ class Encoder(nn.Module, ABC):
         """How many numbers are in its weights, frozen ones included, buffers not."""
         return sum(parameter.numel() for parameter in self.parameters())
 
+    @property
+    def watched(self) -> nn.Module:
+        """The part that every use of the encoder goes through, and that gives `Features` or pooled
+        features float[b d]: where to look at what it gave.
+        """
+        return self
+
     @abstractmethod
     def forward(self, clips: Tensor, /) -> Features: ...
 

@@ -83,6 +83,14 @@ _SIZES = {
 }
 
 
+class _OwnMean(nn.Module):
+    """float[b d]: the mean over each clip's own frames of tokens float[b n d]."""
+
+    def forward(self, tokens: Tensor, num_frames: Tensor) -> Tensor:
+        valid = _valid(num_frames, tokens.shape[1])[..., None]
+        return ((tokens * valid).sum(dim=1) / num_frames[:, None]).to(tokens.dtype)
+
+
 class Waveform(Encoder):
     """50 tokens a second; the clip's vector is the mean over the frames that hold its own samples.
 
@@ -113,6 +121,11 @@ class Waveform(Encoder):
         self.feature_extractor = feature_extractor
         self.encoder = encoder
         self.normalises_input = normalises_input
+        self.pool = _OwnMean()
+
+    @property
+    def watched(self) -> nn.Module:
+        return self.pool
 
     @property
     def num_layers(self) -> int:
@@ -149,9 +162,8 @@ class Waveform(Encoder):
         """
         features, num_frames = self.convolve(clips, num_samples)
         tokens = self.contextualise(self.normalise(features), num_frames)[-1]
-        valid = _valid(num_frames, tokens.shape[1])[..., None]
-        pooled = (tokens * valid).sum(dim=1) / num_frames[:, None]
-        return Features(tokens=tokens, grid=(tokens.shape[1], 1, 1), pooled=pooled.to(tokens.dtype))
+        pooled = self.pool(tokens, num_frames)
+        return Features(tokens=tokens, grid=(tokens.shape[1], 1, 1), pooled=pooled)
 
     def hidden_states(
         self, clips: Tensor, num_samples: Tensor | None = None

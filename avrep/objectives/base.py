@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from avrep.augment.video_config import VideoAugmentConfig
+from avrep.media.catalog import Catalog
 from avrep.models.features import Encoder
 from avrep.sampling.spec import ViewSpec
 from avrep.types import Address
@@ -122,6 +123,13 @@ class Objective(nn.Module, ABC):
     @abstractmethod
     def encoders(self) -> dict[str, Encoder]:
         """What evaluators get: "video", "audio"."""
+
+    def check_catalog(self, catalog: Catalog) -> None:
+        """Refuse a corpus that does not go with what it trains on; a run asks before it begins.
+
+        Raises:
+            ConfigError: saying what does not fit.
+        """
 
     def after_step(self, step: int, total_steps: int) -> None:
         """Moves teachers and queues on; called when `step` of `total_steps` updates are done."""

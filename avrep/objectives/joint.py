@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from avrep.augment.video_config import VideoAugmentConfig
+from avrep.media.catalog import Catalog
 from avrep.models.features import Encoder
 from avrep.objectives.base import BatchTensors, LossOut, Objective
 from avrep.sampling.spec import ViewSpec, num_views
@@ -85,6 +86,10 @@ class Joint(Objective):
             loss = loss + out.loss
             metrics |= out.metrics
         return LossOut(loss=loss, metrics=metrics)
+
+    def check_catalog(self, catalog: Catalog) -> None:
+        for _, part in self._named():
+            part.check_catalog(catalog)
 
     def after_step(self, step: int, total_steps: int) -> None:
         for _, part in [*self._named(), *_named(self.others)]:

@@ -1,21 +1,132 @@
-"""What objectives that mask a waveform encoder's frames share: their input and their draws.
+"""What objectives that mask a waveform encoder's frames share: input, draws, and the masked pass.
 
 All that is drawn for a clip is a function of (seed, the clip's address, what it is for).
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum
+from typing import Self
 
 import numpy as np
 import torch
-from torch import Tensor
+from pydantic import Field, model_validator
+from torch import Tensor, nn
 
 from avrep import rng
+from avrep.frozen import FrozenConfig
+from avrep.models.features import Encoder
 from avrep.models.span_masks import MIN_SPANS, span_mask
-from avrep.models.waveform import FRAME_SAMPLES, MIN_SAMPLES, RATE_HZ
-from avrep.objectives.base import BatchTensors
+from avrep.models.waveform import FRAME_SAMPLES, MIN_SAMPLES, RATE_HZ, Waveform
+from avrep.objectives.base import BatchTensors, Objective
 from avrep.sampling.sound import SoundConfig
-from avrep.types import Address
+from avrep.sampling.spec import ViewSpec
+from avrep.types import Address, Geometry
+
+
+class MaskedSoundConfig(FrozenConfig):
+    """Crops, spans and regularisation, as wav2vec 2.0 and HuBERT have them."""
+
+    sampler: SoundConfig = SoundConfig()
+    mask_probability: float = Field(gt=0, le=1)
+    """Share of frames that spans would cover if none overlapped."""
+    mask_length: int = Field(default=10, ge=1)
+    """Frames of a span, of 20 ms."""
+    penalty_weight: float = Field(default=10.0, ge=0)
+    """Of the mean square of the convolutions' output; wav2vec 2.0's released large has 0."""
+    feature_gradient_scale: float = Field(default=0.1, ge=0, le=1)
+    """What the gradient that enters the convolutions is multiplied by; the released large has 1."""
+    layer_drop: float = Field(default=0.05, ge=0, lt=1)
+    """Probability that a clip skips a layer, in training. Published for the whole batch at once."""
+
+    @model_validator(mode="after")
+    def _spans_fit(self) -> Self:
+        check_spans_fit(self.sampler, self.mask_length)
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskedPass:
+    """What the encoder made of a batch with spans hidden. Frames past a clip's own say nothing."""
+
+    raw: Tensor
+    """float[b n c]: the convolutions' output, its gradient scaled."""
+    features: Tensor
+    """float[b n c]: the same behind the layer norm, nothing hidden."""
+    masked: Tensor
+    """bool[b n]"""
+    contexts: Tensor
+    """float[b n d]: the transformer's output."""
+    num_frames: Tensor
+    """int64[b]: each clip's own."""
+
+
+class MaskedSound(Objective):
+    """An objective on one crop of sound of each item, whose frames are hidden by spans.
+
+    Args:
+        config: crops and spans.
+        encoder: the waveform encoder to train.
+        seed: the run's seed; all that is drawn for a clip is a function of it.
+    """
+
+    mask_embedding: nn.Parameter
+    """float[d]: stands for a hidden frame; its first value is the method's to draw."""
+
+    def __init__(self, config: MaskedSoundConfig, encoder: Waveform, seed: int) -> None:
+        super().__init__()
+        self._config = config
+        self.encoder = encoder
+        self.seed = seed
+
+    def view_specs(self) -> tuple[ViewSpec, ...]:
+        return (ViewSpec(sampler=self._config.sampler, geometry=Geometry(rate_hz=RATE_HZ)),)
+
+    def augments(self) -> tuple[None, ...]:
+        return (None,)
+
+    def encoders(self) -> dict[str, Encoder]:
+        return {"audio": self.encoder}
+
+    def encode(self, batch: BatchTensors) -> MaskedPass:
+        """Hide each clip's spans and run the encoder; dropout comes from torch's own generator.
+
+        Raises:
+            ValueError: see `sound_of`.
+        """
+        config = self._config
+        audio, num_samples = sound_of(batch, type(self).__name__)
+        raw, num_frames = self.encoder.convolve(audio, num_samples)
+        raw = scale_gradient(raw, config.feature_gradient_scale)
+        features = self.encoder.normalise(raw)
+        masked = draw_masks(
+            num_frames,
+            raw.shape[1],
+            batch.addresses,
+            self.seed,
+            probability=config.mask_probability,
+            span=config.mask_length,
+        )
+        states = self.encoder.contextualise(
+            features,
+            num_frames,
+            masked=masked,
+            mask_embedding=self.mask_embedding,
+            kept_layers=self._kept_layers(batch),
+        )
+        # For whoever watches the encoder, whose whole forward pass is not called here.
+        self.encoder.pool(states[-1].detach(), num_frames)
+        return MaskedPass(
+            raw=raw, features=features, masked=masked, contexts=states[-1], num_frames=num_frames
+        )
+
+    def _kept_layers(self, batch: BatchTensors) -> Tensor | None:
+        if not self.training or self._config.layer_drop == 0:
+            return None
+        kept = draw_kept_layers(
+            self.encoder.num_layers, batch.addresses, self.seed, drop=self._config.layer_drop
+        )
+        return torch.from_numpy(kept).to(self.mask_embedding.device)
 
 
 class Lane(IntEnum):

@@ -13,7 +13,6 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from avrep.frozen import FrozenConfig
 from avrep.losses.feature_penalty import squared_features
 from avrep.losses.gather import gather_rows
 from avrep.losses.joined_mean import joined_mean
@@ -24,35 +23,25 @@ from avrep.losses.wav2vec2 import (
     sample_distractors,
 )
 from avrep.models.draws import draws_from
-from avrep.models.features import Encoder
 from avrep.models.gumbel_quantizer import GumbelQuantizer, Quantized, gumbel_noise
 from avrep.models.seeded import seeded
-from avrep.models.waveform import RATE_HZ, Waveform
-from avrep.objectives.base import BatchTensors, LossOut, Objective
+from avrep.models.waveform import Waveform
+from avrep.objectives.base import BatchTensors, LossOut
 from avrep.objectives.masked_sound import (
     Lane,
-    check_spans_fit,
-    draw_kept_layers,
-    draw_masks,
+    MaskedSound,
+    MaskedSoundConfig,
     generator_of,
-    scale_gradient,
-    sound_of,
 )
-from avrep.sampling.sound import SoundConfig
-from avrep.sampling.spec import ViewSpec
-from avrep.types import Geometry
 
 
-class Wav2vec2Config(FrozenConfig):
+class Wav2vec2Config(MaskedSoundConfig):
     """wav2vec 2.0's crops, masks, quantiser and loss; the defaults are the released base's."""
 
     kind: Literal["wav2vec2"] = "wav2vec2"
-    sampler: SoundConfig = SoundConfig()
     mask_probability: float = Field(default=0.65, gt=0, le=1)
     """Share of frames that spans would cover if none overlapped; the paper's p = 0.065 starts a
     frame times 10 frames."""
-    mask_length: int = Field(default=10, ge=1)
-    """Frames of a span, of 20 ms."""
     num_distractors: int = Field(default=100, ge=1)
     temperature: float = Field(default=0.1, gt=0)
     projection_width: int = Field(default=256, ge=1)
@@ -67,18 +56,11 @@ class Wav2vec2Config(FrozenConfig):
     gumbel_decay: float = Field(default=0.999995, gt=0, le=1)
     """What the quantiser's temperature is multiplied by each step."""
     diversity_weight: float = Field(default=0.1, ge=0)
-    penalty_weight: float = Field(default=10.0, ge=0)
-    """Of the mean square of the convolutions' output; the released large has 0."""
-    feature_gradient_scale: float = Field(default=0.1, ge=0, le=1)
-    """What the gradient that enters the convolutions is multiplied by; the released large has 1."""
     feature_dropout: float = Field(default=0.1, ge=0, lt=1)
     """On what the quantiser sees."""
-    layer_drop: float = Field(default=0.05, ge=0, lt=1)
-    """Probability that a clip skips a layer, in training. Published for the whole batch at once."""
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
-        check_spans_fit(self.sampler, self.mask_length)
+    def _groups_fit(self) -> Self:
         if self.projection_width % self.num_groups:
             raise ValueError(
                 f"projection_width {self.projection_width} is no multiple of "
@@ -92,7 +74,7 @@ def gumbel_temperature(step: int, start: float, floor: float, decay: float) -> f
     return max(start * decay**step, floor)
 
 
-class Wav2vec2(Objective):
+class Wav2vec2(MaskedSound):
     """Contrast over masked frames, plus diversity of the codes and the penalty on features.
 
     The loss is fairseq's after its division by the number of masked frames, with the number and
@@ -106,10 +88,8 @@ class Wav2vec2(Objective):
     """
 
     def __init__(self, config: Wav2vec2Config, encoder: Waveform, seed: int) -> None:
-        super().__init__()
+        super().__init__(config, encoder, seed)
         self.config = config
-        self.encoder = encoder
-        self.seed = seed
         width = config.projection_width
         with seeded(seed, "wav2vec2.head"):
             self.mask_embedding = nn.Parameter(torch.rand(encoder.width))
@@ -119,50 +99,24 @@ class Wav2vec2(Objective):
             self.project_context = nn.Linear(encoder.width, width)
             self.project_targets = nn.Linear(width, width)
 
-    def view_specs(self) -> tuple[ViewSpec, ...]:
-        geometry = Geometry(rate_hz=RATE_HZ)
-        sampler = self.config.sampler
-        return (ViewSpec(sampler=sampler, geometry=geometry),)
-
-    def augments(self) -> tuple[None, ...]:
-        return (None,)
-
-    def encoders(self) -> dict[str, Encoder]:
-        return {"audio": self.encoder}
-
     def forward(self, batch: BatchTensors, rng: torch.Generator) -> LossOut:
         config = self.config
-        audio, num_samples = sound_of(batch, "wav2vec 2.0")
         with draws_from(rng):
-            raw, num_frames = self.encoder.convolve(audio, num_samples)
-            raw = scale_gradient(raw, config.feature_gradient_scale)
-            features = self.encoder.normalise(raw)
-            masked = draw_masks(
-                num_frames,
-                features.shape[1],
-                batch.addresses,
-                self.seed,
-                probability=config.mask_probability,
-                span=config.mask_length,
+            encoded = self.encode(batch)
+            masked = encoded.masked
+            seen = functional.dropout(
+                encoded.features[masked], config.feature_dropout, self.training
             )
-            hidden = self.encoder.contextualise(
-                features,
-                num_frames,
-                masked=masked,
-                mask_embedding=self.mask_embedding,
-                kept_layers=self._kept_layers(batch),
-            )
-            seen = functional.dropout(features[masked], config.feature_dropout, self.training)
         num_masked = masked.sum(dim=1).tolist()
         quantized = self._quantize(seen, num_masked, batch)
         logits = contrastive_logits(
-            self.project_context(hidden[-1][masked]),
+            self.project_context(encoded.contexts[masked]),
             self.project_targets(quantized.vectors),
             quantized.codes,
             self._distractors(num_masked, batch),
             temperature=config.temperature,
         )
-        return self._loss(logits, quantized, *squared_features(raw, num_frames))
+        return self._loss(logits, quantized, *squared_features(encoded.raw, encoded.num_frames))
 
     def _loss(
         self, logits: Tensor, quantized: Quantized, squares: Tensor, num_squares: Tensor
@@ -212,14 +166,6 @@ class Wav2vec2(Objective):
             drawn.append(first + sample_distractors(rows, self.config.num_distractors, generator))
             first += rows
         return torch.from_numpy(np.concatenate(drawn)).to(self.mask_embedding.device)
-
-    def _kept_layers(self, batch: BatchTensors) -> Tensor | None:
-        if not self.training or self.config.layer_drop == 0:
-            return None
-        kept = draw_kept_layers(
-            self.encoder.num_layers, batch.addresses, self.seed, drop=self.config.layer_drop
-        )
-        return torch.from_numpy(kept).to(self.mask_embedding.device)
 
 
 def _joined_use(quantized: Quantized) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from avrep.models.features import Features
+from avrep.models.features import Encoder, Features
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,15 +48,16 @@ class FeatureWatch:
     def __init__(self) -> None:
         self.pooled: torch.Tensor | None = None
 
-    def _keep(self, _module: nn.Module, _inputs: object, output: Features) -> None:
-        self.pooled = output.pooled.detach()
+    def _keep(self, _module: nn.Module, _inputs: object, output: Features | torch.Tensor) -> None:
+        pooled = output.pooled if isinstance(output, Features) else output
+        self.pooled = pooled.detach()
 
 
 @contextmanager
-def watch_features(encoder: nn.Module) -> Iterator[FeatureWatch]:
+def watch_features(encoder: Encoder) -> Iterator[FeatureWatch]:
     """Keep the encoder's last pooled features while the context lasts."""
     watch = FeatureWatch()
-    handle = encoder.register_forward_hook(watch._keep)
+    handle = encoder.watched.register_forward_hook(watch._keep)
     try:
         yield watch
     finally:

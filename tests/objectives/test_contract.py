@@ -101,7 +101,9 @@ def _toy_wav2vec2(seed: int) -> Objective:
 
 
 def _toy_hubert(seed: int) -> Objective:
-    config = HubertConfig(sampler=_CROP, mask_length=2, num_classes=6, projection_width=16)
+    config = HubertConfig(
+        labels="unused", sampler=_CROP, mask_length=2, num_classes=6, projection_width=16
+    )
     encoder = build_waveform(WaveformConfig(size="tiny"), seed)
     return Hubert(config, encoder, _cycling_labels, seed)
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torchaudio
+import yaml
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
@@ -23,6 +24,7 @@ from avrep.models.span_masks import span_mask
 from avrep.models.waveform import Waveform, WaveformConfig, build_waveform
 from avrep.objectives.base import BatchTensors, ViewTensors
 from avrep.objectives.hubert import Hubert, HubertConfig
+from avrep.training.monitor import watch_features
 from avrep.types import Address
 
 _ADDRESSES = tuple(Address(2, item, 1) for item in (5, 3, 8, 6))
@@ -61,7 +63,7 @@ def _labels(batch: BatchTensors) -> Tensor:
     return torch.stack(rows)
 
 
-_CONFIG = HubertConfig(num_classes=6, projection_width=16)
+_CONFIG = HubertConfig(labels="unused", num_classes=6, projection_width=16)
 
 
 def _objective(seed: int = 0, dropout: float = 0.0, **changes: Any) -> Hubert:
@@ -187,6 +189,17 @@ def test_masks_and_dropped_layers_follow_addresses_and_dropout_the_generator() -
     assert losses[0] == losses[1] != losses[2]
 
 
+def test_a_watch_sees_the_mean_over_each_clip_s_own_frames() -> None:
+    objective = _objective(layer_drop=0.0)
+    batch = _batch(_sound(), _LENGTHS)
+    with watch_features(objective.encoder) as watch:
+        objective(batch, torch.Generator())
+    contexts, frames = objective.encode(batch).contexts, objective.encode(batch).num_frames
+    assert watch.pooled is not None
+    for pooled, own, length in zip(watch.pooled, contexts, frames.tolist(), strict=True):
+        torch.testing.assert_close(pooled, own[:length].mean(dim=0).detach())
+
+
 def test_every_parameter_takes_part_even_where_layers_are_dropped() -> None:
     objective = _objective(layer_drop=0.9, dropout=0.1)
     objective(_batch(_sound(), _LENGTHS), torch.Generator()).loss.backward()
@@ -196,7 +209,9 @@ def test_every_parameter_takes_part_even_where_layers_are_dropped() -> None:
 
 
 def test_it_asks_for_what_the_released_code_uses() -> None:
-    objective = Hubert(HubertConfig(), build_waveform(WaveformConfig(size="tiny"), 0), _labels, 0)
+    objective = Hubert(
+        HubertConfig(labels="unused"), build_waveform(WaveformConfig(size="tiny"), 0), _labels, 0
+    )
     (spec,) = objective.view_specs()
     assert spec.geometry.rate_hz == 16000
     assert spec.sampler.kind == "sound"
@@ -206,6 +221,15 @@ def test_it_asks_for_what_the_released_code_uses() -> None:
     assert (config.mask_probability, config.mask_length) == (0.8, 10)
     assert (config.temperature, config.penalty_weight) == (0.1, 10.0)
     assert (config.feature_gradient_scale, config.layer_drop) == (0.1, 0.05)
+
+
+def test_the_recipe_is_the_defaults_written_out() -> None:
+    path = Path(__file__).parents[2] / "configs" / "hubert_ls960.yaml"
+    recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    config = HubertConfig.model_validate(recipe["objective"])
+    assert config == HubertConfig(labels=config.labels)
+    assert recipe["objective"].keys() == HubertConfig.model_fields.keys()
+    assert WaveformConfig.model_validate(recipe["audio_encoder"]) == WaveformConfig()
 
 
 def test_other_batches_and_labels_are_refused() -> None:
@@ -231,9 +255,9 @@ def test_other_batches_and_labels_are_refused() -> None:
 
 def test_spans_that_the_shortest_clip_cannot_hold_are_refused() -> None:
     # Two spans of 10 start in 12 frames: 11 x 320 + 400 samples.
-    HubertConfig.model_validate({"sampler": {"min_s": 3920 / 16000}})
+    HubertConfig.model_validate({"labels": "unused", "sampler": {"min_s": 3920 / 16000}})
     with pytest.raises(ValidationError, match=r"spans of 10 frames need clips of 0.245 s"):
-        HubertConfig.model_validate({"sampler": {"min_s": 3919 / 16000}})
+        HubertConfig.model_validate({"labels": "unused", "sampler": {"min_s": 3919 / 16000}})
 
 
 @pytest.mark.parametrize(
@@ -241,7 +265,7 @@ def test_spans_that_the_shortest_clip_cannot_hold_are_refused() -> None:
 )
 def test_a_wrong_config_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        HubertConfig.model_validate(wrong)
+        HubertConfig.model_validate({"labels": "unused", **wrong})
 
 
 def _rank_main(rank: int, folder: str) -> None:
@@ -307,7 +331,12 @@ def test_it_learns_which_tone_is_hidden() -> None:
     encoder = build_waveform(WaveformConfig(size="tiny", dropout=0.0), 0)
     assert isinstance(encoder, Waveform)
     config = HubertConfig(
-        num_classes=3, mask_probability=0.3, mask_length=3, layer_drop=0.0, projection_width=16
+        labels="unused",
+        num_classes=3,
+        mask_probability=0.3,
+        mask_length=3,
+        layer_drop=0.0,
+        projection_width=16,
     )
     objective = Hubert(config, encoder, lambda _: labels, 0)
     optimizer = torch.optim.AdamW(objective.parameters(), lr=5e-4)

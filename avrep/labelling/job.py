@@ -1,0 +1,128 @@
+"""What is labelled, with what features, and which rows the clusters are found on."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from avrep import rng
+from avrep.assemble import build_objective
+from avrep.errors import ConfigError
+from avrep.frozen import FrozenConfig
+from avrep.media.catalog import Catalog
+from avrep.media.label_store import ROWS_PER_SHARD, LabelFacts
+from avrep.models.frame_features import FrameFeatures, layer_features, mfcc_features
+from avrep.models.waveform import Waveform
+from avrep.pretrain import read_run_config
+from avrep.training.checkpoint import latest_checkpoint, load_checkpoint
+from avrep.types import Address, RowNumbers
+
+_FRAMES_PER_CLUSTER = 1000
+_SAMPLE_BYTES = 2**31
+
+
+class LabelConfig(FrozenConfig):
+    """What is clustered, and into how many."""
+
+    num_clusters: int = Field(default=100, ge=2, le=2**16)
+    """HuBERT: 100 of MFCCs, 500 of a layer."""
+    run: Path | None = None
+    """The run whose encoder gives the features; None: MFCCs."""
+    layer: int = Field(default=6, ge=0)
+    """Of that encoder; HuBERT's second iteration takes the sixth."""
+    sample_share: float = Field(default=0.1, gt=0, le=1)
+    """Of the rows, for the clusters: HuBERT's tenth. More of a small corpus, for 1,000 frames a
+    cluster; fewer of a large one, for at most 2 GiB of frames (both avrep defaults)."""
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    """Of the sample and of k-means."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelJob:
+    """All that a task needs to know; it travels to another process as it is."""
+
+    catalog: Catalog
+    out: Path
+    config: LabelConfig
+
+    @property
+    def num_shards(self) -> int:
+        return -(-len(self.catalog) // ROWS_PER_SHARD)
+
+    def rows(self, shard: int) -> RowNumbers:
+        """The catalogue's rows whose labels a shard holds."""
+        first = shard * ROWS_PER_SHARD
+        return np.arange(first, min(first + ROWS_PER_SHARD, len(self.catalog)), dtype=np.int64)
+
+
+def load_features(config: LabelConfig) -> FrameFeatures:
+    """What a config says is clustered, computed on the CPU.
+
+    Raises:
+        ConfigError: no such run, it has no waveform encoder, or that has no such layer.
+    """
+    if config.run is None:
+        return mfcc_features()
+    objective = build_objective(read_run_config(config.run))
+    load_checkpoint(latest_checkpoint(config.run), objective)
+    encoder = objective.encoders().get("audio")
+    if not isinstance(encoder, Waveform):
+        raise ConfigError(f"{config.run} trained no encoder of waveforms; name a run of HuBERT")
+    if config.layer > encoder.num_layers:
+        raise ConfigError(
+            f"layer {config.layer}: the encoder of {config.run} has layers 1 to "
+            f"{encoder.num_layers}, and 0 for their input"
+        )
+    return layer_features(encoder, config.layer)
+
+
+def identity(job: LabelJob, features: FrameFeatures) -> dict[str, Any]:
+    """What decides every label, as `labels.json` says it."""
+    config = job.config
+    facts = LabelFacts(
+        catalog_digest=job.catalog.digest,
+        num_rows=len(job.catalog),
+        num_clusters=config.num_clusters,
+        rate_hz=features.rate_hz,
+        seed=config.seed,
+        features={**_source(config), "sample_share": config.sample_share},
+    )
+    return asdict(facts)
+
+
+def sampled_rows(job: LabelJob, features: FrameFeatures) -> RowNumbers:
+    """Rows, ascending, that the clusters are found on: a function of the corpus and the config.
+
+    Raises:
+        ConfigError: the corpus has no sound.
+    """
+    rows = job.catalog.rows_with(audio=True)
+    if len(rows) == 0:
+        raise ConfigError(f"{job.catalog.path} has no item with sound; there is nothing to label")
+    durations_s = job.catalog.table(["duration_s"])["duration_s"].to_numpy()[rows]
+    # Raw words of the generator: NumPy promises these for good, its permutations it does not.
+    words = rng.at(job.config.seed, rng.Stage.PLAN, Address(0, 0)).bit_generator
+    order = np.argsort(words.random_raw(len(rows)), kind="stable")
+    frames = np.cumsum(durations_s[order] * features.rate_hz)
+    enough = np.searchsorted(frames, _FRAMES_PER_CLUSTER * job.config.num_clusters) + 1
+    most = np.searchsorted(frames, _SAMPLE_BYTES / (4 * features.width))
+    num_rows = min(max(np.ceil(job.config.sample_share * len(rows)), enough), max(most, 1))
+    return np.sort(rows[order[: int(num_rows)]])
+
+
+def _source(config: LabelConfig) -> dict[str, Any]:
+    if config.run is None:
+        return {"kind": "mfcc"}
+    checkpoint = latest_checkpoint(config.run)
+    with (checkpoint / "model.safetensors").open("rb") as file:
+        weights = hashlib.file_digest(file, "sha256").hexdigest()
+    return {
+        "kind": "layer",
+        "layer": config.layer,
+        "run": config.run.name,
+        "checkpoint": checkpoint.name,
+        "weights_sha256": weights,
+    }

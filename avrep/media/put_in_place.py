@@ -1,0 +1,16 @@
+"""Files that are whole or absent, whatever happens while they are written."""
+
+import os
+from pathlib import Path
+
+
+def put_in_place(made: Path, place: Path) -> None:
+    """Give a finished file its name, so that even a loss of power leaves it whole or absent."""
+    with made.open("rb") as file:
+        os.fsync(file.fileno())
+    made.replace(place)
+    folder = os.open(place.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
