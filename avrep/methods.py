@@ -8,21 +8,34 @@ from pydantic import Field
 from avrep.errors import ConfigError
 from avrep.frozen import FrozenConfig
 from avrep.models.features import Encoder
+from avrep.models.spectrogram_vit import (
+    SpectrogramVit,
+    SpectrogramVitConfig,
+    build_spectrogram_vit,
+)
 from avrep.models.tubelet_vit import TubeletVitConfig, build_tubelet_vit
 from avrep.models.video_conv import VideoConvConfig, build_video_conv
 from avrep.models.waveform import Waveform, WaveformConfig, build_waveform
+from avrep.objectives.audiomae import Audiomae, AudiomaeConfig
 from avrep.objectives.base import Objective
 from avrep.objectives.cvrl import Cvrl, CvrlConfig
 from avrep.objectives.joint import Joint
 from avrep.objectives.mae_st import MaeSt, MaeStConfig
 from avrep.objectives.rspnet import Rspnet, RspnetConfig
+from avrep.objectives.ssast import Ssast, SsastConfig
 from avrep.objectives.videomae import Videomae, VideomaeConfig
 from avrep.objectives.wav2vec2 import Wav2vec2, Wav2vec2Config
 
 VideoEncoderConfig = Annotated[VideoConvConfig | TubeletVitConfig, Field(discriminator="kind")]
-AudioEncoderConfig = WaveformConfig
+AudioEncoderConfig = Annotated[WaveformConfig | SpectrogramVitConfig, Field(discriminator="kind")]
 SingleObjectiveConfig = Annotated[
-    CvrlConfig | RspnetConfig | VideomaeConfig | MaeStConfig | Wav2vec2Config,
+    CvrlConfig
+    | RspnetConfig
+    | VideomaeConfig
+    | MaeStConfig
+    | Wav2vec2Config
+    | AudiomaeConfig
+    | SsastConfig,
     Field(discriminator="kind"),
 ]
 
@@ -54,6 +67,8 @@ def build_encoder(config: VideoEncoderConfig | AudioEncoderConfig, seed: int) ->
             return build_tubelet_vit(config, seed)
         case WaveformConfig():
             return build_waveform(config, seed)
+        case SpectrogramVitConfig():
+            return build_spectrogram_vit(config, seed)
         case _:
             assert_never(config)
 
@@ -82,6 +97,10 @@ def build_on(
             return MaeSt(config, _video(encoders, config.kind), seed)
         case Wav2vec2Config():
             return Wav2vec2(config, _waveform(encoders, config.kind), seed)
+        case AudiomaeConfig():
+            return Audiomae(config, _spectrogram(encoders, config.kind), seed)
+        case SsastConfig():
+            return Ssast(config, _spectrogram(encoders, config.kind), seed)
         case JointConfig():
             parts = {
                 name: build_on(part.objective, encoders, seed)
@@ -103,5 +122,15 @@ def _waveform(encoders: Mapping[str, Encoder], method: str) -> Waveform:
     if not isinstance(encoder, Waveform):
         raise ConfigError(
             f"{method} trains an encoder of waveforms; add audio_encoder: {{kind: waveform}}"
+        )
+    return encoder
+
+
+def _spectrogram(encoders: Mapping[str, Encoder], method: str) -> SpectrogramVit:
+    encoder = encoders.get("audio")
+    if not isinstance(encoder, SpectrogramVit):
+        raise ConfigError(
+            f"{method} trains an encoder of spectrograms; "
+            f"add audio_encoder: {{kind: spectrogram_vit}}"
         )
     return encoder

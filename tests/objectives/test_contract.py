@@ -16,16 +16,25 @@ import torch
 import avrep.objectives
 from avrep.models.features import Encoder
 from avrep.models.heads import ProjectionHeadConfig
+from avrep.models.log_mel import LogMelConfig
 from avrep.models.mae_decoder import MaeDecoderConfig
+from avrep.models.spectrogram_decoder import SpectrogramDecoderConfig
+from avrep.models.spectrogram_vit import (
+    SpectrogramVit,
+    SpectrogramVitConfig,
+    build_spectrogram_vit,
+)
 from avrep.models.tubelet_vit import TubeletVitConfig, build_tubelet_vit
 from avrep.models.video_conv import VideoConvConfig, build_video_conv
 from avrep.models.waveform import WaveformConfig, build_waveform
+from avrep.objectives.audiomae import Audiomae, AudiomaeConfig
 from avrep.objectives.base import BatchTensors, LossOut, Objective, ViewTensors
 from avrep.objectives.cvrl import Cvrl, CvrlConfig
 from avrep.objectives.hubert import Hubert, HubertConfig
 from avrep.objectives.joint import Joint
 from avrep.objectives.mae_st import MaeSt, MaeStConfig
 from avrep.objectives.rspnet import Rspnet, RspnetConfig
+from avrep.objectives.ssast import Ssast, SsastConfig
 from avrep.objectives.videomae import Videomae, VideomaeConfig
 from avrep.objectives.wav2vec2 import Wav2vec2, Wav2vec2Config
 from avrep.sampling.clips import UniformConfig
@@ -87,16 +96,37 @@ def _toy_hubert(seed: int) -> Objective:
     return Hubert(config, encoder, _cycling_labels, seed)
 
 
+def _toy_spectrogram_vit(seed: int) -> SpectrogramVit:
+    spectrogram = LogMelConfig(num_bins=32, num_frames=48)
+    config = SpectrogramVitConfig(
+        size="micro", spectrogram=spectrogram, patch_frames=8, patch_bins=8, positions="learned"
+    )
+    return build_spectrogram_vit(config, seed)
+
+
+def _toy_audiomae(seed: int) -> Objective:
+    decoder = SpectrogramDecoderConfig(width=24, depth=2, num_heads=2, window=2)
+    config = AudiomaeConfig(sampler=_CROP, decoder=decoder)
+    return Audiomae(config, _toy_spectrogram_vit(seed), seed)
+
+
+def _toy_ssast(seed: int) -> Objective:
+    config = SsastConfig(sampler=_CROP, cluster=(1, 2))
+    return Ssast(config, _toy_spectrogram_vit(seed), seed)
+
+
 def _cycling_labels(batch: BatchTensors) -> torch.Tensor:
     """int64[b 50]: half a second of six clusters at 100 Hz."""
     return (torch.arange(50) + torch.arange(len(batch.addresses))[:, None]) % 6
 
 
 _TOYS: dict[type[Objective], Callable[[int], Objective]] = {
+    Audiomae: _toy_audiomae,
     Cvrl: _toy_cvrl,
     Hubert: _toy_hubert,
     MaeSt: _toy_mae_st,
     Rspnet: _toy_rspnet,
+    Ssast: _toy_ssast,
     Videomae: _toy_videomae,
     Wav2vec2: _toy_wav2vec2,
 }
