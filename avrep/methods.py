@@ -10,9 +10,15 @@ from avrep.errors import ConfigError
 from avrep.frozen import FrozenConfig
 from avrep.models.audio_conv import AudioConvConfig, build_audio_conv
 from avrep.models.features import Encoder
+from avrep.models.spectrogram_vit import (
+    SpectrogramVit,
+    SpectrogramVitConfig,
+    build_spectrogram_vit,
+)
 from avrep.models.tubelet_vit import TubeletVitConfig, build_tubelet_vit
 from avrep.models.video_conv import VideoConvConfig, build_video_conv
 from avrep.models.waveform import Waveform, WaveformConfig, build_waveform
+from avrep.objectives.audiomae import Audiomae, AudiomaeConfig
 from avrep.objectives.base import Objective
 from avrep.objectives.cvrl import Cvrl, CvrlConfig
 from avrep.objectives.hubert import Hubert, HubertConfig
@@ -20,6 +26,7 @@ from avrep.objectives.joint import Joint
 from avrep.objectives.mae_st import MaeSt, MaeStConfig
 from avrep.objectives.rspnet import Rspnet, RspnetConfig
 from avrep.objectives.segment_avclip import SegmentAvclip, SegmentAvclipConfig
+from avrep.objectives.ssast import Ssast, SsastConfig
 from avrep.objectives.stored_labels import StoredLabels
 from avrep.objectives.synchformer import Synchformer, SynchformerConfig
 from avrep.objectives.syncnet import Syncnet, SyncnetConfig
@@ -28,7 +35,9 @@ from avrep.objectives.vjepa import Vjepa, VjepaConfig
 from avrep.objectives.wav2vec2 import Wav2vec2, Wav2vec2Config
 
 VideoEncoderConfig = Annotated[VideoConvConfig | TubeletVitConfig, Field(discriminator="kind")]
-AudioEncoderConfig = Annotated[WaveformConfig | AudioConvConfig, Field(discriminator="kind")]
+AudioEncoderConfig = Annotated[
+    WaveformConfig | SpectrogramVitConfig | AudioConvConfig, Field(discriminator="kind")
+]
 SingleObjectiveConfig = Annotated[
     CvrlConfig
     | RspnetConfig
@@ -37,6 +46,8 @@ SingleObjectiveConfig = Annotated[
     | VjepaConfig
     | Wav2vec2Config
     | HubertConfig
+    | AudiomaeConfig
+    | SsastConfig
     | SegmentAvclipConfig
     | SynchformerConfig
     | SyncnetConfig,
@@ -75,6 +86,8 @@ def build_encoder(config: VideoEncoderConfig | AudioEncoderConfig, seed: int) ->
             return build_waveform(config, seed)
         case AudioConvConfig():
             return build_audio_conv(config, seed)
+        case SpectrogramVitConfig():
+            return build_spectrogram_vit(config, seed)
         case _:
             assert_never(config)
 
@@ -114,6 +127,10 @@ def build_on(
         case HubertConfig():
             labels = StoredLabels(config.labels, config.num_classes, config.label_rate_hz)
             return Hubert(config, _waveform(encoders, config.kind), labels, seed)
+        case AudiomaeConfig():
+            return Audiomae(config, _spectrogram(encoders, config.kind), seed)
+        case SsastConfig():
+            return Ssast(config, _spectrogram(encoders, config.kind), seed)
         case JointConfig():
             return _build_joint(config.parts, encoders, seed)
         case _:
@@ -167,5 +184,15 @@ def _waveform(encoders: Mapping[str, Encoder], method: str) -> Waveform:
     if not isinstance(encoder, Waveform):
         raise ConfigError(
             f"{method} trains an encoder of waveforms; add audio_encoder: {{kind: waveform}}"
+        )
+    return encoder
+
+
+def _spectrogram(encoders: Mapping[str, Encoder], method: str) -> SpectrogramVit:
+    encoder = encoders.get("audio")
+    if not isinstance(encoder, SpectrogramVit):
+        raise ConfigError(
+            f"{method} trains an encoder of spectrograms; "
+            f"add audio_encoder: {{kind: spectrogram_vit}}"
         )
     return encoder

@@ -66,6 +66,16 @@ _SYNCNET = {
     "head": {"hidden_width": 8, "num_hidden": 1, "out_width": 4},
     "margin": 4.0,
 }
+_SSAST = {
+    "kind": "ssast",
+    "sampler": {"duration_s": 0.6, "min_s": 0.4},
+    "cluster": [1, 2],
+}
+_AUDIOMAE = {
+    "kind": "audiomae",
+    "sampler": {"duration_s": 0.6, "min_s": 0.4},
+    "decoder": {"width": 24, "depth": 2, "num_heads": 2},
+}
 _JOINT = {
     "kind": "joint",
     "parts": {
@@ -77,6 +87,7 @@ _JOINT = {
 _VIDEO = {"kind": "video_conv", "arch": "r3d_18_fast", "base_width": 4}
 _AUDIO = {"kind": "waveform", "size": "tiny"}
 _AUDIO_CONV = {"kind": "audio_conv", "base_width": 4, "num_bins": 16}
+_SPECTROGRAM = {"kind": "spectrogram_vit", "size": "micro", "spectrogram": {"num_frames": 64}}
 
 
 def _config(catalog: Catalog, objective: object, **encoders: object) -> RunConfig:
@@ -104,6 +115,24 @@ def test_a_kind_says_what_is_built(synth_catalog: Catalog, tmp_path: Path) -> No
     assert isinstance(build_objective(sound), Wav2vec2)
 
 
+def test_spectrograms_train_together_and_come_back(synth_catalog: Catalog, tmp_path: Path) -> None:
+    parts = {"filled": {"objective": _AUDIOMAE}, "told": {"objective": _SSAST, "weight": 0.1}}
+    joint = {"kind": "joint", "parts": parts}
+    config = _config(synth_catalog, joint, audio_encoder=_SPECTROGRAM)
+    seen: dict[int, float] = {}
+    pretrain(config, tmp_path / "whole", on_step=lambda r: seen.update({r.step: r.result.loss}))
+    assert sorted(seen) == [1, 2, 3, 4]
+    again: dict[int, float] = {}
+    pretrain(config, tmp_path / "cut", stop_after=2)
+    pretrain(
+        config,
+        tmp_path / "cut",
+        resume=True,
+        on_step=lambda r: again.update({r.step: r.result.loss}),
+    )
+    assert again == {step: seen[step] for step in (3, 4)}
+
+
 @pytest.mark.parametrize(
     ("objective", "encoders", "told"),
     [
@@ -129,6 +158,13 @@ def test_a_kind_says_what_is_built(synth_catalog: Catalog, tmp_path: Path) -> No
             {"audio_encoder": _AUDIO_CONV},
             "wav2vec2 trains an encoder of waveforms; add audio",
         ),
+        (
+            _WAV2VEC2,
+            {"audio_encoder": _SPECTROGRAM},
+            "wav2vec2 trains an encoder of waveforms; add",
+        ),
+        (_AUDIOMAE, {"audio_encoder": _AUDIO}, "audiomae trains an encoder of spectrograms; add"),
+        (_SSAST, {}, r"add audio_encoder: \{kind: spectrogram_vit\}"),
         ({"kind": "videomae"}, {"video_encoder": _VIDEO}, "set video_encoder.kind to tubelet_vit"),
     ],
 )

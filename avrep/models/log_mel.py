@@ -51,9 +51,8 @@ def log_mel(audio: Tensor, config: LogMelConfig, num_samples: Tensor | None = No
     with torch.autocast(audio.device.type, enabled=False):
         energies = _energies(audio.float(), config.num_bins)
     if num_samples is not None:
-        num_valid = (num_samples - _WINDOW).div(_SHIFT, rounding_mode="floor") + 1
         frames = torch.arange(energies.shape[1], device=audio.device)
-        energies = energies * (frames < num_valid[:, None])[..., None]
+        energies = energies * (frames < num_frames_each(num_samples)[:, None])[..., None]
     missing = config.num_frames - energies.shape[1]
     # A negative pad cuts.
     fitted = functional.pad(energies, (0, 0, 0, missing))
@@ -63,6 +62,16 @@ def log_mel(audio: Tensor, config: LogMelConfig, num_samples: Tensor | None = No
 def num_frames(num_samples: int) -> int:
     """Windows that fit into a sound of that many samples."""
     return max(0, (num_samples - _WINDOW) // _SHIFT + 1)
+
+
+def num_frames_each(num_samples: Tensor) -> Tensor:
+    """int64[b] likewise, of int64[b]."""
+    return ((num_samples - _WINDOW).div(_SHIFT, rounding_mode="floor") + 1).clamp(min=0)
+
+
+def samples_of(num_frames: int) -> int:
+    """Samples of the shortest sound that so many windows, at least one, fit into."""
+    return _WINDOW + (num_frames - 1) * _SHIFT
 
 
 def _energies(audio: Tensor, num_bins: int) -> Tensor:

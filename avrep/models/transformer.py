@@ -1,6 +1,6 @@
 """Pre-norm transformer blocks, shared by encoders of tubelets and patches and by their decoders."""
 
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -31,6 +31,18 @@ class TransformerConfig(FrozenConfig):
         return self
 
 
+VitSize = Literal["micro", "tiny", "small", "base", "large", "huge"]
+VIT_SIZES: dict[VitSize, TransformerConfig] = {
+    "micro": TransformerConfig(width=96, depth=4, num_heads=3),
+    "tiny": TransformerConfig(width=192, depth=12, num_heads=3),
+    "small": TransformerConfig(width=384, depth=12, num_heads=6),
+    "base": TransformerConfig(width=768, depth=12, num_heads=12),
+    "large": TransformerConfig(width=1024, depth=24, num_heads=16),
+    "huge": TransformerConfig(width=1280, depth=32, num_heads=16),
+}
+"""The published ViT-Ti, ViT-S, ViT-B, ViT-L and ViT-H; micro is avrep's own."""
+
+
 class Attention(nn.Module):
     """Self-attention of all tokens, float[b n width] -> float[b n width].
 
@@ -51,7 +63,7 @@ class Attention(nn.Module):
         self.value_bias = nn.Parameter(torch.zeros(width))
         self.out = nn.Linear(width, width)
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, valid: Tensor | None = None) -> Tensor:
         bias = torch.cat([self.query_bias, torch.zeros_like(self.query_bias), self.value_bias])
         qkv = functional.linear(tokens, self.qkv.weight, bias)
         # [b n 3d] -> three of [b heads n d/heads].
@@ -59,7 +71,8 @@ class Attention(nn.Module):
             part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for part in qkv.chunk(3, dim=-1)
         )
-        mixed = functional.scaled_dot_product_attention(query, key, value)
+        attended = None if valid is None else valid[:, None, None, :]
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=attended)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
@@ -83,8 +96,10 @@ class Block(nn.Module):
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
 
-    def forward(self, tokens: Tensor, rng: torch.Generator | None = None) -> Tensor:
-        tokens = tokens + self._dropped(self.attention(self.attention_norm(tokens)), rng)
+    def forward(
+        self, tokens: Tensor, rng: torch.Generator | None = None, valid: Tensor | None = None
+    ) -> Tensor:
+        tokens = tokens + self._dropped(self.attention(self.attention_norm(tokens), valid), rng)
         return tokens + self._dropped(self.mlp(self.mlp_norm(tokens)), rng)
 
     def _dropped(self, branch: Tensor, rng: torch.Generator | None) -> Tensor:
@@ -121,19 +136,34 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(config.width, eps=NORM_EPS)
         self.apply(start_linear)
 
-    def forward(self, tokens: Tensor, rng: torch.Generator | None = None) -> Tensor:
+    def forward(
+        self, tokens: Tensor, rng: torch.Generator | None = None, valid: Tensor | None = None
+    ) -> Tensor:
         """The tokens after all blocks and the last norm.
 
         Args:
             tokens: float[b n width], positions already added.
             rng: for `drop_path` while training; on the tokens' device.
+            valid: bool[b n]: tokens that are attended to, at least one a clip; None: all.
 
         Raises:
             ValueError: branches are to be dropped and there is no generator.
         """
         for block in self.blocks:
-            tokens = block(tokens, rng)
+            tokens = block(tokens, rng, valid)
         return self.norm(tokens)
+
+    def states(
+        self, tokens: Tensor, rng: torch.Generator | None = None, valid: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """The first block's input, then each block's output, the last one behind the last norm.
+
+        Arguments and errors are those of `forward`.
+        """
+        states = [tokens]
+        for block in self.blocks:
+            states.append(block(states[-1], rng, valid))
+        return *states[:-1], self.norm(states[-1])
 
 
 def start_linear(module: nn.Module) -> None:

@@ -11,23 +11,14 @@ from avrep.models.features import Encoder, Features, check_video
 from avrep.models.masks import take_places
 from avrep.models.positions import Grid, PositionKind, build_positions
 from avrep.models.seeded import seeded
-from avrep.models.transformer import Transformer, TransformerConfig
-
-_SIZES = {
-    "micro": TransformerConfig(width=96, depth=4, num_heads=3),
-    "tiny": TransformerConfig(width=192, depth=12, num_heads=3),
-    "small": TransformerConfig(width=384, depth=12, num_heads=6),
-    "base": TransformerConfig(width=768, depth=12, num_heads=12),
-    "large": TransformerConfig(width=1024, depth=24, num_heads=16),
-    "huge": TransformerConfig(width=1280, depth=32, num_heads=16),
-}
+from avrep.models.transformer import VIT_SIZES, Transformer, VitSize
 
 
 class TubeletVitConfig(FrozenConfig):
     """Which vision transformer over tubelets; the defaults are VideoMAE's ViT-B."""
 
     kind: Literal["tubelet_vit"] = "tubelet_vit"
-    size: Literal["micro", "tiny", "small", "base", "large", "huge"] = "base"
+    size: VitSize = "base"
     """tiny to huge are the published ViT-Ti 192-d, ViT-S 384-d, ViT-B 768-d, ViT-L 1024-d and ViT-H
     1280-d: 5.8, 21.9, 86.2, 303.9 and 631.6 M parameters with cubes of 2 x 16 x 16. micro is avrep's
     own, 96-d and 4 blocks, for tests and the CPU."""
@@ -87,7 +78,7 @@ class TubeletVit(Encoder):
     """
 
     def __init__(self, config: TubeletVitConfig) -> None:
-        sizes = _SIZES[config.size]
+        sizes = VIT_SIZES[config.size]
         super().__init__(sizes.width)
         self.config = config
         self.embed = nn.Conv3d(3, sizes.width, kernel_size=config.tubelet, stride=config.tubelet)

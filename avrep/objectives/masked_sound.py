@@ -136,6 +136,7 @@ class Lane(IntEnum):
     LAYERS = 1
     DISTRACTORS = 2
     GUMBEL = 3
+    AUGMENT = 4
 
 
 def generator_of(seed: int, address: Address, lane: Lane) -> np.random.Generator:

@@ -6,7 +6,14 @@ import pytest
 import torch
 from torchaudio.compliance.kaldi import fbank
 
-from avrep.models.log_mel import RATE_HZ, LogMelConfig, log_mel, num_frames
+from avrep.models.log_mel import (
+    RATE_HZ,
+    LogMelConfig,
+    log_mel,
+    num_frames,
+    num_frames_each,
+    samples_of,
+)
 
 _PLAIN = LogMelConfig(num_frames=64, mean=0.0, std=0.5)
 """Normalisation that changes nothing."""
@@ -66,3 +73,10 @@ def test_features_are_those_of_transformers_ast() -> None:
         row[: len(sound)] = sound
     found = log_mel(audio, LogMelConfig(), torch.tensor([len(sound) for sound in sounds]))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 48, 1024])
+def test_lengths_in_samples_and_in_frames_agree(frames: int) -> None:
+    least = samples_of(frames)
+    assert (num_frames(least - 1), num_frames(least)) == (frames - 1, frames)
+    assert num_frames_each(torch.tensor([0, least - 1, least])).tolist() == [0, frames - 1, frames]

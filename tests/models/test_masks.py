@@ -18,9 +18,12 @@ from avrep.models.masks import (
     Mask,
     block_mask,
     block_size,
+    cluster_mask,
     may_cover,
+    num_seen,
     random_mask,
     stacked,
+    stacked_unequal,
     take_places,
     truncated,
     tube_mask,
@@ -185,3 +188,42 @@ def test_blocks_that_may_cover_a_frame_are_told(scale: float, covers: bool) -> N
     rng = np.random.default_rng(0)
     sizes = {block_size((2, 14, 14), config, rng) for _ in range(5000)}
     assert ((14, 14) in sizes) == covers
+
+
+@given(st.integers(2, 12), st.integers(2, 9), _ratios, _seeds)
+@settings(max_examples=60, deadline=None)
+def test_clusters_are_squares_painted_one_by_one(t: int, f: int, ratio: float, seed: int) -> None:
+    mask = cluster_mask((t, f, 1), ratio, (2, 3), np.random.default_rng(seed))
+    _check_partition(mask, t * f)
+    assert len(mask.kept) == num_seen(t * f, ratio)
+    draws = np.random.default_rng(seed)
+    side, order = draws.integers(2, 4), []
+    while len(order) < len(mask.masked):
+        time, band = draws.integers(0, (t, f))
+        for row in range(time, min(time + side, t)):
+            for column in range(band, min(band + side, f)):
+                if row * f + column not in order:
+                    order.append(row * f + column)
+    assert sorted(order[: len(mask.masked)]) == mask.masked.tolist()
+
+
+def test_clusters_hide_as_many_as_published_anywhere() -> None:
+    counts = np.zeros(512)
+    for seed in range(300):
+        mask = cluster_mask((64, 8, 1), 0.78125, (3, 5), np.random.default_rng(seed))
+        assert len(mask.masked) == 400
+        counts[mask.masked] += 1
+    # The first and the last place too, though squares reach them seldom.
+    assert counts.min() > 0
+    assert counts.max() < 300
+
+
+def test_rows_of_unequal_length_end_in_minus_one() -> None:
+    masks = [
+        Mask(kept=np.array([0, 2]), masked=np.array([1])),
+        Mask(kept=np.array([1]), masked=np.array([0, 2, 3])),
+    ]
+    kept, masked = stacked_unequal(masks, torch.device("cpu"))
+    assert kept.tolist() == [[0, 2], [1, -1]]
+    assert masked.tolist() == [[1, -1, -1], [0, 2, 3]]
+    assert kept.dtype == masked.dtype == torch.int64

@@ -147,3 +147,24 @@ def test_chances_of_dropping_rise_to_the_last_block_and_want_a_generator() -> No
 def test_a_wrong_config_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValidationError):
         TransformerConfig.model_validate({"width": 12, "depth": 2, "num_heads": 3, **wrong})
+
+
+def test_tokens_that_are_not_valid_are_not_attended_to() -> None:
+    transformer = Transformer(TransformerConfig(width=12, depth=2, num_heads=3))
+    _random_weights(transformer)
+    tokens = _tokens(2, 5, 12)
+    valid = torch.tensor([[True] * 5, [True, False, True, True, False]])
+    masked = transformer(tokens, None, valid)
+    torch.testing.assert_close(masked[:1], transformer(tokens[:1]))
+    torch.testing.assert_close(masked[1:, [0, 2, 3]], transformer(tokens[1:, [0, 2, 3]]))
+
+
+def test_states_are_the_input_and_each_block_s_output_the_last_one_normed() -> None:
+    transformer = Transformer(TransformerConfig(width=12, depth=2, num_heads=3))
+    _random_weights(transformer)
+    tokens = _tokens(2, 5, 12)
+    states = transformer.states(tokens)
+    assert len(states) == 3
+    assert torch.equal(states[0], tokens)
+    assert torch.equal(states[1], transformer.blocks[0](tokens))
+    assert torch.equal(states[2], transformer(tokens))

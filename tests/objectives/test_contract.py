@@ -17,12 +17,20 @@ import avrep.objectives
 from avrep.models.audio_conv import AudioConvConfig, build_audio_conv
 from avrep.models.features import Encoder
 from avrep.models.heads import ProjectionHeadConfig
+from avrep.models.log_mel import LogMelConfig
 from avrep.models.mae_decoder import MaeDecoderConfig
+from avrep.models.spectrogram_decoder import SpectrogramDecoderConfig
+from avrep.models.spectrogram_vit import (
+    SpectrogramVit,
+    SpectrogramVitConfig,
+    build_spectrogram_vit,
+)
 from avrep.models.transformer import TransformerConfig
 from avrep.models.tubelet_vit import TubeletVitConfig, build_tubelet_vit
 from avrep.models.video_conv import VideoConvConfig, build_video_conv
 from avrep.models.vjepa_predictor import VjepaPredictorConfig
 from avrep.models.waveform import WaveformConfig, build_waveform
+from avrep.objectives.audiomae import Audiomae, AudiomaeConfig
 from avrep.objectives.base import BatchTensors, LossOut, Objective, ViewTensors
 from avrep.objectives.cvrl import Cvrl, CvrlConfig
 from avrep.objectives.hubert import Hubert, HubertConfig
@@ -30,6 +38,7 @@ from avrep.objectives.joint import Joint
 from avrep.objectives.mae_st import MaeSt, MaeStConfig
 from avrep.objectives.rspnet import Rspnet, RspnetConfig
 from avrep.objectives.segment_avclip import SegmentAvclip, SegmentAvclipConfig
+from avrep.objectives.ssast import Ssast, SsastConfig
 from avrep.objectives.synchformer import Synchformer, SynchformerConfig
 from avrep.objectives.syncnet import Syncnet, SyncnetConfig
 from avrep.objectives.videomae import Videomae, VideomaeConfig
@@ -142,12 +151,32 @@ def _toy_syncnet(seed: int) -> Objective:
     return Syncnet(config, _toy_encoder(seed), _toy_audio_encoder(seed), seed)
 
 
+def _toy_spectrogram_vit(seed: int) -> SpectrogramVit:
+    spectrogram = LogMelConfig(num_bins=32, num_frames=48)
+    config = SpectrogramVitConfig(
+        size="micro", spectrogram=spectrogram, patch_frames=8, patch_bins=8, positions="learned"
+    )
+    return build_spectrogram_vit(config, seed)
+
+
+def _toy_audiomae(seed: int) -> Objective:
+    decoder = SpectrogramDecoderConfig(width=24, depth=2, num_heads=2, window=2)
+    config = AudiomaeConfig(sampler=_CROP, decoder=decoder)
+    return Audiomae(config, _toy_spectrogram_vit(seed), seed)
+
+
+def _toy_ssast(seed: int) -> Objective:
+    config = SsastConfig(sampler=_CROP, cluster=(1, 2))
+    return Ssast(config, _toy_spectrogram_vit(seed), seed)
+
+
 def _cycling_labels(batch: BatchTensors) -> torch.Tensor:
     """int64[b 50]: half a second of six clusters at 100 Hz."""
     return (torch.arange(50) + torch.arange(len(batch.addresses))[:, None]) % 6
 
 
 _TOYS: dict[type[Objective], Callable[[int], Objective]] = {
+    Audiomae: _toy_audiomae,
     Cvrl: _toy_cvrl,
     Hubert: _toy_hubert,
     MaeSt: _toy_mae_st,
@@ -155,6 +184,7 @@ _TOYS: dict[type[Objective], Callable[[int], Objective]] = {
     SegmentAvclip: _toy_segment_avclip,
     Synchformer: _toy_synchformer,
     Syncnet: _toy_syncnet,
+    Ssast: _toy_ssast,
     Videomae: _toy_videomae,
     Vjepa: _toy_vjepa,
     Wav2vec2: _toy_wav2vec2,
