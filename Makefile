@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help install demo test test-slow prove bench bench-quick check format lock clean
+.PHONY: help install demo test test-slow prove bench bench-quick evidence check format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -40,6 +40,9 @@ bench: $(STAMP)  ## measure speed beside other loaders (about 15 minutes); write
 
 bench-quick: $(STAMP)  ## the same roughly, in a few minutes; writes runs/bench/quick
 	$(BIN)/python -m benchmarks --quick
+
+evidence: $(STAMP)  ## train each objective for some minutes, three seeds (hours); writes docs/evidence.md
+	$(BIN)/python -m evidence
 
 check: $(STAMP)  ## format, lint, types, import contracts, spelling
 	$(BIN)/ruff format --check .

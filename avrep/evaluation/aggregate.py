@@ -9,7 +9,7 @@ from scipy.stats import t as student
 
 from avrep.errors import ConfigError
 from avrep.evaluation.metrics import Floats, Interval, difference_interval, mean_interval
-from avrep.evaluation.scores import VideoScores
+from avrep.evaluation.scores import PerItem
 
 Over = Literal["videos", "mean of folds", "pooled folds", "mean of seeds"]
 """What a number is a mean over: one test set; several folds, each the same weight or each video
@@ -17,8 +17,8 @@ the same weight; several training runs on one test set."""
 
 
 def combine(
-    runs: Sequence[VideoScores],
-    baseline: Sequence[VideoScores] | None,
+    runs: Sequence[PerItem],
+    baseline: Sequence[PerItem] | None,
     over: Over,
     *,
     seed: int,
@@ -57,7 +57,7 @@ def combine(
 
 
 def _parts(
-    runs: Sequence[VideoScores],
+    runs: Sequence[PerItem],
 ) -> tuple[list[Floats], list[Floats] | None, list[tuple[str, ...]]]:
     given = [run.weights for run in runs if run.weights is not None]
     return (
@@ -97,7 +97,7 @@ def _interval(
 
 
 def _over_seeds(
-    runs: Sequence[VideoScores],
+    runs: Sequence[PerItem],
     values: list[Floats],
     bases: list[Floats] | None,
     seed: int,

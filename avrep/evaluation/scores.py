@@ -1,5 +1,6 @@
 """One encoder's score on every test video by one metric: what rows and intervals are made of."""
 
+import typing
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,6 +8,19 @@ import numpy as np
 import numpy.typing as npt
 
 Protocol = Literal["linear", "knn", "retrieval", "instance"]
+
+
+class PerItem(typing.Protocol):
+    """Scores of test items, whatever they score."""
+
+    @property
+    def keys(self) -> tuple[str, ...]: ...
+    @property
+    def values(self) -> npt.NDArray[np.float64]: ...
+    @property
+    def weights(self) -> npt.NDArray[np.float64] | None: ...
+    @property
+    def clusters(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,54 @@
+"""`python -m evidence`: train each objective for some minutes, measure, write docs/evidence.md."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import describe_machine
+from evidence.cells import Cell, read_cells, write_cells
+from evidence.lines import lines_of
+from evidence.methods import METHODS
+from evidence.report import table_rows, write_page
+
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m evidence", description=__doc__)
+    parser.add_argument("methods", nargs="*", help=f"of {', '.join(METHODS)}; all if none is named")
+    parser.add_argument("--seeds", type=int, default=3, help="train each so many times")
+    parser.add_argument("--work", type=Path, default=_ROOT / "runs" / "evidence")
+    parser.add_argument("--out", type=Path, default=_ROOT / "docs", help="where the page goes")
+    chosen = parser.parse_args()
+    unknown = set(chosen.methods) - set(METHODS)
+    if unknown:
+        parser.error(f"no method {', '.join(sorted(unknown))}; there are {', '.join(METHODS)}")
+    work = chosen.work.resolve()
+    torch.set_num_threads(2)
+    # What was measured stays measured: an interrupted command goes on where it stopped.
+    for seed in range(chosen.seeds):
+        for method in chosen.methods or METHODS:
+            path = work / "cells" / f"{method}-seed{seed}.json"
+            if not path.is_file():
+                made = describe_machine()
+                cells = METHODS[method](work, chosen.out, seed)
+                write_cells(path, [replace(cell, made=made) for cell in cells])
+    cells = read_cells(work / "cells")
+    page = write_page(chosen.out, cells)
+    _print(cells)
+    print(f"page: {page}")
+
+
+def _print(cells: list[Cell]) -> None:
+    table = Table("question", "method", "seeds", "trained", "untrained", "hand-made", "chance", "")
+    for line, row in zip(lines_of(cells), table_rows(lines_of(cells)), strict=True):
+        table.add_row(line.question, *row)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

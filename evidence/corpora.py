@@ -1,0 +1,45 @@
+"""The corpora of the evidence: written or indexed once, kept in the working folder."""
+
+import os
+from pathlib import Path
+
+from avrep.errors import ConfigError
+from avrep.media.index import index_sources
+from avrep.media.synth import write_corpus
+from avrep.media.synth_scene import SynthConfig
+
+
+def synthetic_catalog(work: Path) -> Path:
+    """The embedded corpus of `avrep demo`: 192 videos with motion, shape and speed labels."""
+    folder = work / "synthetic"
+    catalog = work / "synthetic.parquet"
+    if not catalog.is_file():
+        write_corpus(folder, SynthConfig(), num_workers=os.cpu_count() or 1)
+        index_sources([str(folder)], catalog)
+    return catalog
+
+
+def folder_catalog(work: Path, below: str) -> Path:
+    """The catalogue of a folder of real media.
+
+    Raises:
+        ConfigError: it is not here.
+    """
+    folder = media_folder(below)
+    catalog = work / f"{below.replace('/', '_')}.parquet"
+    if not catalog.is_file():
+        index_sources([str(folder)], catalog)
+    return catalog
+
+
+def media_folder(below: str) -> Path:
+    """A folder of real media: in $AVREP_MEDIA, or `shared/media` beside the checkout.
+
+    Raises:
+        ConfigError: it is not here.
+    """
+    beside = Path(__file__).resolve().parents[2] / "shared" / "media"
+    root = Path(os.environ.get("AVREP_MEDIA", beside))
+    if not (root / below).is_dir():
+        raise ConfigError(f"no {below} in {root}: set AVREP_MEDIA to the folder that has it")
+    return root / below

@@ -1,0 +1,11 @@
+"""Which methods there is evidence of, and what measures each."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from evidence.cells import Cell
+
+Measure = Callable[[Path, Path, int], list[Cell]]
+"""Called with (working folder, folder for pictures, seed): trains what is to be trained, measures."""
+
+METHODS: dict[str, Measure] = {}

@@ -1,0 +1,83 @@
+"""The evidence as a page and a picture, from the cells that were measured."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from avrep.evaluation.metrics import Interval
+from evidence.cells import Cell
+from evidence.lines import Line, lines_of
+from evidence.plot import plot_lines
+
+_WORDS = """# What each objective learns in a few minutes
+
+Written by `make evidence`. Each objective was trained by its recipe in `configs/evidence/` on two
+CPU cores, as many times as the table says, each time with another seed, and measured on items that
+it was not trained on or by a probe whose test items are other speakers or videos. *Untrained* is the
+same encoder before its first step; *hand-made* is what one would try without any learning.
+Intervals are 95 %, over seeds and items. A difference is called so when its interval leaves out 0.
+
+"""
+
+
+def write_page(folder: Path, cells: Sequence[Cell]) -> Path:
+    """Write `evidence.md` and `evidence.png`.
+
+    Args:
+        folder: where they go.
+        cells: all that were measured.
+
+    Returns:
+        The page.
+    """
+    lines = lines_of(cells)
+    plot_lines(lines, folder / "evidence.png")
+    page = folder / "evidence.md"
+    page.write_text(_WORDS + "\n".join(_sections(lines, folder)) + "\n", encoding="utf-8")
+    return page
+
+
+def table_rows(lines: Sequence[Line]) -> list[list[str]]:
+    """Method, seeds, trained, untrained, hand-made, chance, verdict."""
+    return [
+        [
+            line.method,
+            str(line.num_seeds),
+            _said(line.trained),
+            _said(line.untrained),
+            _said(line.baseline) if line.baseline else "",
+            f"{line.chance:.2f}",
+            line.verdict,
+        ]
+        for line in lines
+    ]
+
+
+def _sections(lines: Sequence[Line], folder: Path) -> list[str]:
+    said = ["![Trained, untrained and hand-made, with 95 % intervals](evidence.png)", ""]
+    for question in dict.fromkeys(line.question for line in lines):
+        chosen = [line for line in lines if line.question == question]
+        said += [f"## {question[:1].upper()}{question[1:]}", ""]
+        said += ["| method | seeds | trained | untrained | hand-made | chance | |"]
+        said += ["|---|---|---|---|---|---|---|"]
+        said += [f"| {' | '.join(row)} |" for row in table_rows(chosen)]
+        baselines = dict.fromkeys(line.baseline_name for line in chosen if line.baseline_name)
+        notes = dict.fromkeys(f"{line.method}: {line.note}" for line in chosen if line.note)
+        said += ["", *(f"Hand-made: {name}." for name in baselines), *(f"- {n}" for n in notes), ""]
+    pictures = sorted(folder.glob("evidence_*.png"))
+    said += [f"![{path.stem}]({path.name})\n" for path in pictures]
+    said += ["## What it took", "", "| method | steps | CPU s a run | commit | machine |"]
+    said += ["|---|---|---|---|---|"]
+    for line in {line.method: line for line in lines}.values():
+        facts = [cell.facts for cell in line.cells]
+        made = line.cells[-1].made
+        cpu_s = sum(fact.get("cpu_s", 0) for fact in facts) / len(facts)
+        said.append(
+            f"| {line.method} | {facts[0].get('steps', 0):.0f} | {cpu_s:.0f} | "
+            f"{str(made.get('commit', ''))[:12]} | {made.get('processor', '')}, "
+            f"{made.get('num_cores', '')} cores |"
+        )
+    return said
+
+
+def _said(interval: Interval) -> str:
+    return f"{interval.value:.2f} ({interval.low:.2f} to {interval.high:.2f})"
