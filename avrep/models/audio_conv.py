@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from avrep.frozen import FrozenConfig
 from avrep.models import log_mel
-from avrep.models.features import Encoder, Features
+from avrep.models.features import Encoder, Features, check_sound
 from avrep.models.seeded import seeded
 
 MIN_SAMPLES = 880
@@ -69,12 +69,7 @@ class AudioConv(Encoder):
         Raises:
             ValueError: the input has another form, or is shorter than 55 ms.
         """
-        if clips.ndim != 2 or not clips.is_floating_point() or clips.shape[1] < MIN_SAMPLES:
-            raise ValueError(
-                f"an audio encoder wants float[b s] at {log_mel.RATE_HZ} Hz with at least "
-                f"{MIN_SAMPLES} samples; "
-                f"got {str(clips.dtype).removeprefix('torch.')}{list(clips.shape)}"
-            )
+        check_sound(clips, None, MIN_SAMPLES)
         num_frames = log_mel.num_frames(clips.shape[1])
         config = log_mel.LogMelConfig(num_bins=self.num_bins, num_frames=num_frames)
         maps: Tensor = self.layers(log_mel.log_mel(clips, config)[:, None])

@@ -66,3 +66,36 @@ def check_video(video: Tensor) -> None:
             f"a video encoder wants float[b 3 t h w], all sides at least 1; "
             f"got {str(video.dtype).removeprefix('torch.')}{list(video.shape)}"
         )
+
+
+def check_sound(clips: Tensor, num_samples: Tensor | None, least_samples: int) -> None:
+    """Refuses what is not a batch of mono sound, or has a clip that is too short.
+
+    Args:
+        clips: the input.
+        num_samples: of each clip, its own samples; None: all.
+        least_samples: that a clip must have.
+
+    Raises:
+        ValueError: not float[b s] with rows, `num_samples` of another form, or a clip too short.
+    """
+    if clips.ndim != 2 or not clips.is_floating_point() or clips.shape[0] == 0:
+        raise ValueError(
+            f"an audio encoder wants float[b s], mono at 16 kHz, at least one row; "
+            f"got {str(clips.dtype).removeprefix('torch.')}{list(clips.shape)}"
+        )
+    shortest = longest = clips.shape[1]
+    if num_samples is not None:
+        if num_samples.shape != clips.shape[:1] or num_samples.is_floating_point():
+            raise ValueError(
+                f"num_samples must be int64[{clips.shape[0]}], "
+                f"got {str(num_samples.dtype).removeprefix('torch.')}{list(num_samples.shape)}"
+            )
+        shortest, longest = (int(length) for length in num_samples.aminmax())
+    if shortest < least_samples:
+        raise ValueError(
+            f"clips must have at least {least_samples} samples ({least_samples / 16:g} ms), "
+            f"got {shortest}"
+        )
+    if longest > clips.shape[1]:
+        raise ValueError(f"num_samples says {longest}, but clips have {clips.shape[1]} samples")

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from avrep.frozen import FrozenConfig
-from avrep.models.features import Encoder, Features
+from avrep.models.features import Encoder, Features, check_sound
 from avrep.models.log_mel import LogMelConfig, log_mel, num_frames, num_frames_each, samples_of
 from avrep.models.masks import take_places
 from avrep.models.positions import Grid, PositionKind
@@ -167,7 +167,7 @@ class SpectrogramVit(Encoder):
         Arguments and errors are those of `forward`.
         """
         config = self.config
-        _check_sound(clips, num_samples, config.min_samples)
+        check_sound(clips, num_samples, config.min_samples)
         if num_samples is None:
             num_samples = torch.full((clips.shape[0],), clips.shape[1], device=clips.device)
         num_samples = num_samples.to(clips.device)
@@ -227,24 +227,3 @@ def build_spectrogram_vit(config: SpectrogramVitConfig, seed: int) -> Spectrogra
     """
     with seeded(seed, "spectrogram_vit"):
         return SpectrogramVit(config)
-
-
-def _check_sound(clips: Tensor, num_samples: Tensor | None, least: int) -> None:
-    if clips.ndim != 2 or not clips.is_floating_point() or clips.shape[0] == 0:
-        raise ValueError(
-            f"a spectrogram encoder wants float[b s], mono at 16 kHz, at least one row; "
-            f"got {str(clips.dtype).removeprefix('torch.')}{list(clips.shape)}"
-        )
-    shortest = longest = clips.shape[1]
-    if num_samples is not None:
-        if num_samples.shape != clips.shape[:1] or num_samples.is_floating_point():
-            raise ValueError(
-                f"num_samples must be int64[{clips.shape[0]}], "
-                f"got {str(num_samples.dtype).removeprefix('torch.')}{list(num_samples.shape)}"
-            )
-        shortest, longest = (int(length) for length in num_samples.aminmax())
-    if shortest < least or longest > clips.shape[1]:
-        raise ValueError(
-            f"clips must have {least} (a patch) to {clips.shape[1]} samples, "
-            f"got {shortest} to {longest}"
-        )

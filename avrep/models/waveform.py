@@ -16,7 +16,7 @@ from torchaudio.models import wav2vec2_model
 from torchaudio.models.wav2vec2 import components
 
 from avrep.frozen import FrozenConfig
-from avrep.models.features import Encoder, Features
+from avrep.models.features import Encoder, Features, check_sound
 from avrep.models.seeded import seeded
 
 RATE_HZ = 16000
@@ -180,7 +180,7 @@ class Waveform(Encoder):
 
         Arguments and errors are those of `forward`.
         """
-        _check_sound(clips, num_samples)
+        check_sound(clips, num_samples, MIN_SAMPLES)
         padded = num_samples is not None and bool((num_samples < clips.shape[1]).any())
         if num_samples is None:
             num_samples = torch.full((clips.shape[0],), clips.shape[1], device=clips.device)
@@ -315,27 +315,6 @@ def _start_weights(parts: nn.Module) -> None:
             # change in place would be lost.
             conv.weight = torch.randn_like(conv.weight) * std
             nn.init.zeros_(conv.bias)
-
-
-def _check_sound(clips: Tensor, num_samples: Tensor | None) -> None:
-    if clips.ndim != 2 or not clips.is_floating_point() or clips.shape[0] == 0:
-        raise ValueError(
-            f"a waveform encoder wants float[b s], mono at 16 kHz, at least one row; "
-            f"got {str(clips.dtype).removeprefix('torch.')}{list(clips.shape)}"
-        )
-    shortest = longest = clips.shape[1]
-    if num_samples is not None:
-        if num_samples.shape != clips.shape[:1] or num_samples.is_floating_point():
-            raise ValueError(
-                f"num_samples must be int64[{clips.shape[0]}], "
-                f"got {str(num_samples.dtype).removeprefix('torch.')}{list(num_samples.shape)}"
-            )
-        shortest, longest = (int(length) for length in num_samples.aminmax())
-    if shortest < MIN_SAMPLES or longest > clips.shape[1]:
-        raise ValueError(
-            f"clips must have {MIN_SAMPLES} (25 ms) to {clips.shape[1]} samples, "
-            f"got {shortest} to {longest}"
-        )
 
 
 def _valid(num_frames: Tensor, length: int) -> Tensor:

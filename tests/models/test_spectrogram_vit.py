@@ -235,7 +235,7 @@ def test_other_input_is_refused() -> None:
     least = samples_of(8)
     assert encoder.config.min_samples == least == 400 + 7 * 160
     encoder(_sounds(num_samples=least))
-    with pytest.raises(ValueError, match=rf"must have {least} \(a patch\) to {least - 1} samples"):
+    with pytest.raises(ValueError, match=rf"at least {least} samples .* got {least - 1}"):
         encoder(_sounds(num_samples=least - 1))
 
 
