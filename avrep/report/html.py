@@ -206,6 +206,8 @@ def _data(run: RunFiles) -> str:
     parts = health_html(run.health)
     if "corpus.png" in run.pictures:
         parts += f"<figure>{_picture(run, 'corpus.png', 'the corpus in charts')}</figure>"
+    for name, health in run.corpora.items():
+        parts += f"<h3>Corpus {escape(name, 60)}</h3>{health_html(health)}"
     return _card("Data health", parts or "<p class='note'>No health file in this run.</p>")
 
 

@@ -52,6 +52,8 @@ class RunFiles:
     metrics: Metrics
     results: tuple[EvalRow, ...]
     health: Mapping[str, object]
+    corpora: Mapping[str, Mapping[str, object]]
+    """The health of each further corpus of a mixture, by name."""
     pictures: Mapping[str, bytes]
     """PNG bytes by file name: `contact_sheet.png`, `corpus.png`."""
     notes: tuple[str, ...]
@@ -85,6 +87,10 @@ def read_run(run_dir: Path) -> RunFiles:
         metrics=_metrics(run_dir / "metrics.jsonl", notes),
         results=tuple(row for path in tables for row in _results(path, notes)),
         health=_json_object(run_dir / "health.json", notes),
+        corpora={
+            path.parent.name: _json_object(path, notes)
+            for path in sorted(run_dir.glob("corpora/*/health.json"))
+        },
         pictures={n: b for n in pictures if (b := _picture(run_dir / n, notes))},
         notes=tuple(notes),
     )

@@ -98,6 +98,17 @@ def test_the_page_is_closed_and_says_what_the_files_say(run_dir: Path) -> None:
     assert all(f"{title} by step" in page.text for title in titles)
 
 
+def test_each_corpus_of_a_mixture_has_its_counts(run_dir: Path) -> None:
+    folder = run_dir / "corpora" / "<b>speech"
+    folder.mkdir(parents=True)
+    (folder / "health.json").write_text(json.dumps({"num_items": 4321, "num_clips": 98765}))
+    text, page = report(run_dir)
+    assert_harmless(text, page)
+    assert "Corpus <b>speech Items trained on 4321 Clips decoded 98765" in page.text.replace(
+        ",", ""
+    )
+
+
 def test_the_page_forbids_scripts_and_fetches_by_its_own_policy(run_dir: Path) -> None:
     _, page = report(run_dir)
     policies = [a["content"] for t, a in page.tags if t == "meta" and "http-equiv" in a]
