@@ -18,6 +18,7 @@ from avrep.pipeline.budget import check_failure_budget
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.ledger import LedgerWriter
 from avrep.pipeline.quarantine import QuarantineWriter
+from avrep.training.parallel import sum_over_ranks
 from avrep.types import Batch
 
 _COUNTS: tuple[str, ...] = ("num_clips", "num_read_items", "num_failed_items", "num_bad_packets")
@@ -44,7 +45,8 @@ class Account:
         self._rank = rank
         self._quarantine = QuarantineWriter(folder, rank)
         self._ledger = LedgerWriter(folder, rank, first_step) if config.ledger else None
-        self._counts = _counts_until(self._path, first_step)
+        # What an earlier start counted is in one rank's hands.
+        self._counts = _counts_until(self._path, first_step if rank == 0 else 0)
 
     def add(self, batch: Batch) -> None:
         """Count a batch that reached the trainer.
@@ -72,6 +74,8 @@ class Account:
         """Bring the ledger and the counts up to a checkpoint that is about to be written."""
         if self._ledger:
             self._ledger.flush()
+        names = list(self._counts)
+        counts = dict(zip(names, sum_over_ranks(list(self._counts.values())), strict=True))
         if self._rank:
             return
         catalog = self._source.catalog
@@ -86,7 +90,7 @@ class Account:
                     {"key": reject.key, "stage": reject.stage, "reason": reject.reason}
                     for reject in rejects[:_MAX_REJECTS_TOLD]
                 ],
-                **self._counts,
+                **counts,
                 "num_decode_actors": self._config.num_decode_actors,
             },
         )

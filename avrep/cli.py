@@ -155,17 +155,10 @@ def train(
 
     Example: `avrep train configs/quickstart.yaml --set data.catalog=corpus.parquet -o runs/first`
     """
-    from avrep.cluster.run import open_streams
+    from avrep.cluster.run import train_run
     from avrep.config import load_config
-    from avrep.pretrain import pretrain
-    from avrep.report.progress import train_progress
 
-    run_config = load_config(config, overrides or [])
-    with (
-        open_streams(run_config.data, 1 + len(run_config.corpora)) as open_stream,
-        train_progress("training") as on_step,
-    ):
-        pretrain(run_config, out, open_stream=open_stream, resume=resume, on_step=on_step)
+    train_run(load_config(config, overrides or []), out, resume=resume)
     print(f"run in {out}; next: avrep evaluate {out}")
 
 

@@ -12,6 +12,7 @@ RUN/
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -65,6 +66,8 @@ MAY_CHANGE_ON_RESUME = frozenset(
         "data.storage.timeout_s",
         "data.max_failure_share",
         "train.device",
+        "train.num_workers",
+        "train.max_restarts",
         "train.num_threads",
         "train.log_every_steps",
         "train.checkpoint_every_steps",
@@ -85,6 +88,9 @@ def pretrain(
 ) -> None:
     """Train as the config says, from the start or from the newest checkpoint.
 
+    Where `torch.distributed` is initialised this is one rank of several, and all of them call it,
+    with a folder that all of them see.
+
     Args:
         config: what to train on what.
         run_dir: the run's folder; new, unless `resume`.
@@ -92,7 +98,7 @@ def pretrain(
         resume: go on from the newest checkpoint.
         stop_after: stop, with a checkpoint, when this many steps are done; the schedule still ends
             at `train.num_steps`.
-        on_step: called after each step, for a progress line.
+        on_step: called after each step by the first rank, for a progress line.
 
     Raises:
         ConfigError: the folder holds a run already and `resume` is not set; or the run resumed is
@@ -117,13 +123,16 @@ def pretrain(
     elif checkpoints(run_dir):
         raise ConfigError(f"{run_dir} holds a run already; add --resume, or choose another --out")
     else:
-        # Of a run that ended before its first checkpoint.
-        for folder in folders.values():
-            release(folder)
-    run_dir.mkdir(parents=True, exist_ok=True)
-    (run_dir / "config.yaml").write_text(dump_config(config), encoding="utf-8")
-    write_json(run_dir / "environment.json", describe_environment(device))
-    _forget_after(run_dir / "metrics.jsonl", first_step)
+        if parallel.is_first():
+            # Of a run that ended before its first checkpoint.
+            for folder in folders.values():
+                release(folder)
+    if parallel.is_first():
+        run_dir.mkdir(parents=True, exist_ok=True)
+        (run_dir / "config.yaml").write_text(dump_config(config), encoding="utf-8")
+        write_json(run_dir / "environment.json", describe_environment(device))
+        _forget_after(run_dir / "metrics.jsonl", first_step)
+    parallel.wait_for_all()
     sources = {
         name: replace(source, known_bad=KnownBad(read_quarantine(folders[name])))
         for name, source in sources.items()
@@ -141,7 +150,8 @@ def pretrain(
             account.add(record.batch if name == MAIN_CORPUS else record.batch.others[name])
         window.append(record)
         if record.step % config.train.log_every_steps == 0 or record.step == last_step:
-            recorder.write(record.step, numbers(window))
+            if recorder:
+                recorder.write(record.step, numbers(window))
             window.clear()
         if record.step % config.train.checkpoint_every_steps == 0 or record.step == last_step:
             state = RunState(
@@ -152,13 +162,17 @@ def pretrain(
             )
             for account in accounts.values():
                 account.write(record.step)
-            save_checkpoint(run_dir, state, objective, optimizer, config.train.keep_checkpoints)
-        if on_step:
+            # A checkpoint's ledger is whole, whichever rank wrote its part of it.
+            parallel.wait_for_all()
+            if parallel.is_first():
+                save_checkpoint(run_dir, state, objective, optimizer, config.train.keep_checkpoints)
+            parallel.wait_for_all()
+        if on_step and parallel.is_first():
             on_step(record)
 
     steps = range(first_step, last_step)
     with (
-        Recorder(run_dir) as recorder,
+        Recorder(run_dir) if parallel.is_first() else nullcontext() as recorder,
         open_mixture(open_stream, sources, steps, parallel.rank(), parallel.world_size()) as stream,
     ):
         train(

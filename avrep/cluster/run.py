@@ -7,14 +7,15 @@ from pathlib import Path
 
 from avrep.cluster.session import ray_session
 from avrep.cluster.stream import ray_stream
-from avrep.config import DataConfig
+from avrep.cluster.train import train_on_ray
+from avrep.config import DataConfig, RunConfig
 from avrep.evaluate import compare_measurements, find_task, measure_run
 from avrep.evaluation.action.split import GroupScope
 from avrep.evaluation.protocols import ProtocolConfig
 from avrep.evaluation.results import EvalRow, write_rows
 from avrep.pipeline.stream import OpenStream, plain_stream
-from avrep.pretrain import read_run_config
-from avrep.report.progress import count_progress, waiting
+from avrep.pretrain import pretrain, read_run_config
+from avrep.report.progress import count_progress, line_progress, train_progress, waiting
 
 
 @contextmanager
@@ -38,6 +39,28 @@ def open_streams(config: DataConfig, num_streams: int = 1) -> Iterator[OpenStrea
             prefetch_bytes=config.prefetch_bytes,
             read_ahead_bytes=config.read_ahead_bytes,
         )
+
+
+def train_run(config: RunConfig, run_dir: Path, *, resume: bool = False) -> None:
+    """Train in this process, or where the config asks for several trainers, in theirs.
+
+    Raises:
+        ConfigError, AvrepError: see `pretrain` and `train_on_ray`.
+    """
+    num_streams = config.train.num_workers * (1 + len(config.corpora))
+    if config.train.num_workers == 1:
+        with (
+            open_streams(config.data, num_streams) as open_stream,
+            train_progress("training") as on_step,
+        ):
+            pretrain(config, run_dir, open_stream=open_stream, resume=resume, on_step=on_step)
+        return
+    num_slots = config.train.num_workers + num_streams * config.data.num_decode_actors
+    with ExitStack() as stack:
+        with waiting("starting Ray"):
+            stack.enter_context(ray_session(num_slots, num_streams * config.data.prefetch_bytes))
+        with line_progress("training") as on_line:
+            train_on_ray(config, run_dir, resume=resume, on_line=on_line)
 
 
 def evaluate_run(

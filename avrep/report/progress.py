@@ -1,5 +1,6 @@
 """How far it is: bars on a terminal, plain lines in a log."""
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -77,6 +78,25 @@ def train_progress(title: str) -> Iterator[Callable[[StepRecord], None]]:
             plain.say(f"{line}  {smooth.left(record)} left", last=record.step == record.total_steps)
 
         yield on_step
+
+
+@contextmanager
+def line_progress(title: str) -> Iterator[Callable[[str], None]]:
+    """The same from a run's metrics, for training that goes on elsewhere: takes each line of them."""
+    console = Console(stderr=True)
+    bar_width = console.width - len(title) - _FACTS_WIDTH
+    with _bar(console, TextColumn("{task.fields[facts]}"), bar_width) as bar:
+        task = bar.add_task(title, total=None, facts="starting the trainers")
+        plain = _PlainLines(console)
+
+        def on_line(line: str) -> None:
+            told = json.loads(line)
+            step, total = int(told["step"]), int(told["total_steps"])
+            facts = f"loss {told['loss']:.3f}  {told['clips_per_s']:.1f} clips/s"
+            bar.update(task, completed=step, total=total, facts=facts)
+            plain.say(f"{title} {step}/{total} {facts}", last=step == total)
+
+        yield on_line
 
 
 def _fitting(facts: tuple[str, str, str], room: int) -> str:

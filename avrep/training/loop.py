@@ -37,6 +37,10 @@ class TrainConfig(FrozenConfig):
     """A longer gradient, all parameters together, is scaled to this length; None: none is."""
     precision: Precision = "fp32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    num_workers: int = Field(default=1, gt=0)
+    """Trainers that share each batch, on a GPU or a core each; several of them need Ray."""
+    max_restarts: int = Field(default=3, ge=0)
+    """How often several trainers are started again from the last checkpoint when one dies."""
     num_threads: int | None = Field(default=None, gt=0)
     """CPU threads of torch; when not given, the cores that decode actors leave, at least one."""
     log_every_steps: int = Field(default=10, gt=0)
@@ -67,7 +71,7 @@ class StepRecord:
     elapsed_s: float
     """This step's whole time, waiting included."""
     num_clips: int
-    """Clips that this rank trained on in this step."""
+    """Clips that all ranks trained on in this step."""
     health: dict[str, float]
     """Measures of collapse; on logged steps only."""
     batch: Batch
@@ -146,7 +150,7 @@ def train(
                     result=result,
                     wait_s=wait_s,
                     elapsed_s=elapsed_s,
-                    num_clips=batch.num_clips,
+                    num_clips=batch.num_clips * parallel.world_size(),
                     health=health,
                     batch=batch,
                     times=clock.finish(wait_s, elapsed_s, complete=logged),

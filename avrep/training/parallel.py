@@ -1,8 +1,10 @@
 """One rank is the general case with a world of one: every function here works without a group."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 
@@ -12,6 +14,36 @@ def rank() -> int:
 
 def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Whether this is the rank that writes what all have in common."""
+    return rank() == 0
+
+
+def wait_for_all() -> None:
+    """Go on when every rank is here."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def mean_over_ranks(values: Tensor) -> Tensor:
+    """The mean of every rank's values, on each of them; all ranks must call."""
+    if world_size() == 1:
+        return values
+    total = values.clone()
+    dist.all_reduce(total)
+    return total / world_size()
+
+
+def sum_over_ranks(counts: Sequence[int]) -> list[int]:
+    """The sum of every rank's counts, on each of them; all ranks must call."""
+    if world_size() == 1:
+        return list(counts)
+    device = torch.device("cuda") if dist.get_backend() == "nccl" else torch.device("cpu")
+    total = torch.tensor(counts, dtype=torch.int64, device=device)
+    dist.all_reduce(total)
+    return total.tolist()
 
 
 def wrap(module: nn.Module, device: torch.device) -> nn.Module:

@@ -1,5 +1,6 @@
 """One optimisation step."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -9,13 +10,14 @@ from torch import nn
 
 from avrep import rng
 from avrep.objectives.base import BatchTensors, LossOut
+from avrep.training import parallel
 
 Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
-    """Numbers of one step, on the host."""
+    """Numbers of one step, on the host: means over all ranks."""
 
     loss: float
     grad_norm: float
@@ -56,9 +58,12 @@ def take_step(
     generator.manual_seed(rng.device_seed(seed, rng.Stage.OBJECTIVE, inputs.step, rank))
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
         out: LossOut = module(inputs, generator)
-    loss = float(out.loss.detach())
-    if not torch.isfinite(out.loss.detach()):
-        raise FloatingPointError(f"the loss of step {inputs.step} is {loss}")
+    told = parallel.mean_over_ranks(
+        torch.stack([out.loss.detach(), *(value.float() for value in out.metrics.values())])
+    ).tolist()
+    # Of all ranks, so that all of them stop here and none waits for the others' gradients.
+    if not math.isfinite(told[0]):
+        raise FloatingPointError(f"the loss of step {inputs.step} is {told[0]}")
     optimizer.zero_grad(set_to_none=True)
     out.loss.backward()
     parameters = [p for p in module.parameters() if p.grad is not None]
@@ -67,7 +72,7 @@ def take_step(
         torch.nn.utils.clip_grads_with_norm_(parameters, max_grad_norm, grad_norm)
     optimizer.step()
     return StepResult(
-        loss=loss,
+        loss=told[0],
         grad_norm=float(grad_norm),
-        metrics={name: float(value) for name, value in out.metrics.items()},
+        metrics=dict(zip(out.metrics, told[1:], strict=True)),
     )

@@ -1,0 +1,134 @@
+"""Training with several trainers through Ray Train: each is a rank of `avrep.pretrain.pretrain`.
+
+The run's folder must be one that all nodes see. Each trainer has decode actors of its own. When one
+dies, Ray starts all of them again, and they go on from the newest checkpoint.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ray.train
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2.api.exceptions import TrainingFailedError
+
+from avrep.assemble import build_objective, training_sources
+from avrep.cluster.stream import ray_stream
+from avrep.config import RunConfig, parse_config
+from avrep.errors import AvrepError, ConfigError
+from avrep.pipeline.stream import OpenStream, plain_stream
+from avrep.pretrain import pretrain
+from avrep.training.checkpoint import checkpoints
+
+Told = Callable[[str], None]
+"""Called with each new line of `metrics.jsonl`."""
+
+_LOOK_EVERY_S = 0.5
+
+
+def train_on_ray(
+    config: RunConfig, run_dir: Path, *, resume: bool = False, on_line: Told | None = None
+) -> None:
+    """Train with `train.num_workers` trainers; Ray must be there.
+
+    Args:
+        config: what to train on what.
+        run_dir: the run's folder, seen by all nodes; new, unless `resume`.
+        resume: go on from the newest checkpoint.
+        on_line: told what is logged, as it is logged.
+
+    Raises:
+        ConfigError: the folder holds a run already and `resume` is not set, or none and it is set;
+            or what the trainers refuse.
+        AvrepError: trainers died more often than `train.max_restarts` allows.
+    """
+    run_dir = run_dir.resolve()
+    if checkpoints(run_dir) and not resume:
+        raise ConfigError(f"{run_dir} holds a run already; add --resume, or choose another --out")
+    # Told at once, and not by trainers that Ray would start again.
+    training_sources(config, build_objective(config))
+    use_gpu = config.train.device != "cpu" and "GPU" in ray.cluster_resources()
+    trainer = TorchTrainer(
+        _train_as_rank,
+        train_loop_config={
+            "config": config.model_dump(mode="json"),
+            "run_dir": str(run_dir),
+            "must_resume": resume,
+        },
+        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=config.train.num_workers, use_gpu=use_gpu
+        ),
+        run_config=ray.train.RunConfig(
+            name="ray_train",
+            storage_path=str(run_dir),
+            failure_config=ray.train.FailureConfig(max_failures=config.train.max_restarts),
+        ),
+    )
+    with _following(run_dir / "metrics.jsonl", on_line):
+        try:
+            trainer.fit()
+        except TrainingFailedError as error:
+            raise _told_plainly(error) from error
+
+
+def _train_as_rank(told: dict[str, Any]) -> None:
+    config = parse_config(told["config"], "the run's config")
+    run_dir = Path(told["run_dir"])
+    open_stream: OpenStream = plain_stream
+    if config.data.num_decode_actors:
+        open_stream = partial(
+            ray_stream,
+            num_actors=config.data.num_decode_actors,
+            prefetch_bytes=config.data.prefetch_bytes,
+            read_ahead_bytes=config.data.read_ahead_bytes,
+        )
+    # After a death there may be a checkpoint where there was none at the start.
+    resume = bool(told["must_resume"] or checkpoints(run_dir))
+    pretrain(config, run_dir, open_stream=open_stream, resume=resume)
+
+
+def _told_plainly(error: TrainingFailedError) -> AvrepError:
+    """The trainers' own error, if it is one of avrep's; else that they died."""
+    failures = getattr(error, "worker_failures", {})
+    for failure in failures.values():
+        cause = getattr(failure, "cause", failure)
+        if isinstance(cause, AvrepError):
+            return cause
+    last = [line for line in str(error).splitlines() if line.strip()]
+    return AvrepError(f"the trainers died: {last[-1].strip() if last else type(error).__name__}")
+
+
+@contextmanager
+def _following(path: Path, on_line: Told | None) -> Iterator[None]:
+    """Hand on what is appended to a file while the context lasts."""
+    if on_line is None:
+        yield
+        return
+    over = threading.Event()
+    thread = threading.Thread(target=_follow, args=(path, on_line, over), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _follow(path: Path, on_line: Told, over: threading.Event) -> None:
+    place = path.stat().st_size if path.is_file() else 0
+    is_last = False
+    while not is_last:
+        is_last = over.wait(_LOOK_EVERY_S)
+        if not path.is_file():
+            continue
+        # Cut when the run resumed from an earlier step.
+        place = min(place, path.stat().st_size)
+        with path.open(encoding="utf-8") as file:
+            file.seek(place)
+            while (line := file.readline()).endswith("\n"):
+                place = file.tell()
+                on_line(line)
