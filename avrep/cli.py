@@ -34,10 +34,15 @@ Overrides = Annotated[
 ]
 
 
-def main() -> None:
-    """Run the command line; a person's mistake is one line on stderr and exit code 2."""
-    debug = "--debug" in sys.argv
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+def main(given: Sequence[str] | None = None) -> None:
+    """Run the command line; a person's mistake is one line on stderr and exit code 2.
+
+    Args:
+        given: the arguments; those of the process if None.
+    """
+    given = sys.argv[1:] if given is None else given
+    debug = "--debug" in given
+    arguments = [argument for argument in given if argument != "--debug"]
     try:
         app(arguments)
     except (AvrepError, OSError) as error:

@@ -17,7 +17,7 @@ from avrep.media.catalog import Catalog
 from avrep.media.limits import DecodeLimits
 
 from .runs import digest, make_source, plain_digests
-from .victims import decoders, is_alive, striking, wait_until, wait_until_gone
+from .victims import are_up, decoders, is_alive, striking, wait_until, wait_until_gone
 
 pytestmark = [
     pytest.mark.faults,
@@ -94,6 +94,9 @@ def test_frozen_actors_are_killed_from_outside(
                 assert batch.failures == ()
                 received.append(digest(batch))
                 if batch.step == 5:
+                    # Before its trainer knows where it runs, an actor can only be asked to end.
+                    wait_until(lambda: are_up(2), "both actors are up")
+                if batch.step == 10:
                     frozen = decoders()
                     for pid in frozen:
                         os.kill(pid, signal.SIGSTOP)

@@ -26,6 +26,12 @@ def descendants(command: bytes, ancestor: int | None = None) -> list[int]:
     return sorted(pid for pid in _pids() if command in _command(pid) and above in _ancestors(pid))
 
 
+def are_up(count: int) -> bool:
+    """Whether so many decode actors are there, and past their start."""
+    found = decoders()
+    return len(found) == count and not any(b".__init__" in _command(pid) for pid in found)
+
+
 def rss_bytes(pid: int) -> int:
     """Memory that a process holds by itself: resident, less what is in files and shared memory."""
     return _status_bytes(pid, "RssAnon")

@@ -1,0 +1,1 @@
+"""Proves that the jobs run as jobs."""
