@@ -21,6 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m evidence", description=__doc__)
     parser.add_argument("methods", nargs="*", help=f"of {', '.join(METHODS)}; all if none is named")
     parser.add_argument("--seeds", type=int, default=3, help="train each so many times")
+    parser.add_argument("--threads", type=int, default=2, help="of torch")
     parser.add_argument("--work", type=Path, default=_ROOT / "runs" / "evidence")
     parser.add_argument("--out", type=Path, default=_ROOT / "docs", help="where the page goes")
     chosen = parser.parse_args()
@@ -28,7 +29,7 @@ def main() -> None:
     if unknown:
         parser.error(f"no method {', '.join(sorted(unknown))}; there are {', '.join(METHODS)}")
     work = chosen.work.resolve()
-    torch.set_num_threads(2)
+    torch.set_num_threads(chosen.threads)
     # What was measured stays measured: an interrupted command goes on where it stopped.
     for seed in range(chosen.seeds):
         for method in chosen.methods or METHODS:
