@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from avrep.errors import ConfigError
 from benchmarks.machine import describe_machine
 from evidence.cells import Cell, read_cells, write_cells
 from evidence.lines import lines_of
@@ -36,7 +37,10 @@ def main() -> None:
             path = work / "cells" / f"{method}-seed{seed}.json"
             if not path.is_file():
                 made = describe_machine()
-                cells = METHODS[method](work, chosen.out, seed)
+                try:
+                    cells = METHODS[method](work, chosen.out, seed)
+                except ConfigError as error:
+                    parser.exit(2, f"{method}: {error}\n")
                 write_cells(path, [replace(cell, made=made) for cell in cells])
     cells = read_cells(work / "cells")
     page = write_page(chosen.out, cells)

@@ -17,8 +17,10 @@ from avrep.models.features import Encoder, Features, check_video
 from avrep.pipeline.stream import plain_stream
 from avrep.pretrain import load_encoder, read_run_config
 from avrep.report.progress import count_progress
+from avrep.sampling.clips import DenseConfig
 from evidence.cells import Cell
 from evidence.corpora import synthetic_catalog
+from evidence.held import held_stream
 from evidence.training import TrainedRun, train_run
 
 _LABEL = "motion"
@@ -83,18 +85,25 @@ class MotionGradients(Encoder):
 def measure_motion(method: str, work: Path, out: Path, seed: int) -> list[Cell]:
     """Train a video method on the synthetic corpus, and probe it for motion."""
     del out  # There is nothing to draw.
-    return [motion_cell(method, train_run(work, method, synthetic_catalog(work), seed), seed)]
+    return [motion_cell(method, train_video(work, method, seed), seed)]
+
+
+def train_video(work: Path, method: str, seed: int) -> TrainedRun:
+    """Train a video method on the train part of the synthetic corpus."""
+    return train_run(work, method, synthetic_catalog(work), seed, open_stream=held_stream)
 
 
 def motion_cell(method: str, run: TrainedRun, seed: int) -> Cell:
     """Motion classes of the held-out videos: trained, untrained and hand-made on the same clips."""
     config = read_run_config(run.folder)
     task = find_task(config)
-    clip = dense_spec(config, build_objective(config), config.evaluation.num_clips)
+    sampler = dense_spec(config, build_objective(config), config.evaluation.num_clips).sampler
+    if not isinstance(sampler, DenseConfig):
+        raise TypeError(f"{method} has no clips with pictures to be probed on")
     encoders = {
         "trained": load_encoder(run.folder),
         "untrained": load_encoder(run.folder, trained=False),
-        "baseline": FrameDifferences(clip.sampler.num_frames),
+        "baseline": FrameDifferences(sampler.num_frames),
         "flow": MotionGradients(),
     }
     rows = np.concatenate([task.train, task.test])

@@ -20,10 +20,9 @@ from avrep.pretrain import read_run_config
 from avrep.training.checkpoint import latest_checkpoint, load_checkpoint
 from avrep.types import Batch
 from evidence.cells import Cell
-from evidence.corpora import synthetic_catalog
-from evidence.motion import motion_cell
+from evidence.motion import motion_cell, train_video
 from evidence.plot import plot_clips
-from evidence.training import TrainedRun, train_run
+from evidence.training import TrainedRun
 
 _NUM_VIDEOS = 4
 
@@ -33,7 +32,7 @@ def measure_masked(method: str, work: Path, out: Path, seed: int) -> list[Cell]:
 
     The picture is `evidence_METHOD.png`, of the first seed.
     """
-    run = train_run(work, method, synthetic_catalog(work), seed)
+    run = train_video(work, method, seed)
     if seed == 0:
         draw_reconstructions(run, out / f"evidence_{method}.png")
     return [motion_cell(method, run, seed)]

@@ -20,18 +20,17 @@ from avrep.report.progress import count_progress
 from avrep.training.checkpoint import latest_checkpoint, load_checkpoint
 from avrep.types import Batch
 from evidence.cells import Cell
-from evidence.corpora import synthetic_catalog
-from evidence.motion import motion_cell
-from evidence.training import TrainedRun, train_run
+from evidence.motion import motion_cell, train_video
+from evidence.training import TrainedRun
 
-_NUM_DRAWS = 8
+_NUM_DRAWS = 4
 """Of each video: a query and its two keys."""
 
 
 def measure_speed(work: Path, out: Path, seed: int) -> list[Cell]:
     """Train RSPNet on the synthetic corpus; ask it for relative speed and for motion."""
     del out  # There is nothing to draw.
-    run = train_run(work, "rspnet", synthetic_catalog(work), seed)
+    run = train_video(work, "rspnet", seed)
     return [speed_cell(run, seed), motion_cell("rspnet", run, seed)]
 
 

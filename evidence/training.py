@@ -9,6 +9,7 @@ from torch import get_num_threads
 
 from avrep.config import RunConfig, differences, load_config
 from avrep.errors import ConfigError
+from avrep.pipeline.stream import OpenStream, plain_stream
 from avrep.pretrain import MAY_CHANGE_ON_RESUME, pretrain, read_run_config
 from avrep.report.progress import train_progress
 from avrep.training.checkpoint import checkpoints
@@ -27,7 +28,14 @@ class TrainedRun:
     logged steps the first, and the mean of the last ten)."""
 
 
-def train_run(work: Path, method: str, catalog: Path, seed: int, *changes: str) -> TrainedRun:
+def train_run(
+    work: Path,
+    method: str,
+    catalog: Path,
+    seed: int,
+    *changes: str,
+    open_stream: OpenStream = plain_stream,
+) -> TrainedRun:
     """Train `configs/evidence/METHOD.yaml`; what an earlier command did of it is taken as it is.
 
     Torch has the threads that it has now. Nothing decodes beside the trainer, so that the seconds
@@ -39,6 +47,7 @@ def train_run(work: Path, method: str, catalog: Path, seed: int, *changes: str) 
         catalog: what to train on.
         seed: the run's.
         changes: further overrides, `key=value`.
+        open_stream: where clips come from.
 
     Raises:
         ConfigError: what an earlier command trained had another recipe.
@@ -50,7 +59,7 @@ def train_run(work: Path, method: str, catalog: Path, seed: int, *changes: str) 
     if facts.is_file():
         _check_same_recipe(config, folder)
     else:
-        spent = _train(config, folder, f"{method}, seed {seed}")
+        spent = _train(config, folder, f"{method}, seed {seed}", open_stream)
         losses = _losses(folder)
         told = {
             "steps": float(config.train.num_steps),
@@ -62,7 +71,7 @@ def train_run(work: Path, method: str, catalog: Path, seed: int, *changes: str) 
     return TrainedRun(folder=folder, facts=json.loads(facts.read_text(encoding="utf-8")))
 
 
-def _train(config: RunConfig, folder: Path, title: str) -> float:
+def _train(config: RunConfig, folder: Path, title: str, open_stream: OpenStream) -> float:
     """Train, from the newest checkpoint if there is one; the CPU seconds of all commands together."""
     clock = folder / "cpu_s.json"
     resumed = bool(checkpoints(folder))
@@ -78,7 +87,7 @@ def _train(config: RunConfig, folder: Path, title: str) -> float:
                 clock.write_text(json.dumps(spent_s), encoding="utf-8")
             progress(record)
 
-        pretrain(config, folder, resume=resumed, on_step=on_step)
+        pretrain(config, folder, open_stream=open_stream, resume=resumed, on_step=on_step)
     return json.loads(clock.read_text(encoding="utf-8"))
 
 

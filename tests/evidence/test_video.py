@@ -34,7 +34,6 @@ def work(tmp_path: Path, synth_folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         tree = yaml.safe_load((_RECIPES / f"{method}.yaml").read_text(encoding="utf-8"))
         for part, values in changes.items():
             tree[part] |= values
-        tree["data"]["draws_per_visit"] = 1
         tree["train"] |= {"batch_size": 4, "num_steps": 4, "warmup_steps": 1}
         tree["train"] |= {"checkpoint_every_steps": 2, "log_every_steps": 1}
         tree["evaluation"] = {"num_clips": 2}
@@ -52,7 +51,7 @@ def test_every_video_method_is_trained_measured_and_shown(work: Path) -> None:
     asked = {(cell.method, cell.question): cell for cell in cells}
     assert len(asked) == 6
     for (_, question), cell in asked.items():
-        draws = 8 if question.startswith("relative speed") else 1
+        draws = 4 if question.startswith("relative speed") else 1
         assert len(cell.keys) == len(set(cell.keys)) == held_out * draws
         assert len(set(cell.clusters)) == held_out
         assert cell.facts["steps"] == 4
