@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -49,10 +50,15 @@ def main() -> None:
 
 
 def _print(cells: list[Cell]) -> None:
-    table = Table("question", "method", "seeds", "trained", "untrained", "hand-made", "chance", "")
-    for line, row in zip(lines_of(cells), table_rows(lines_of(cells)), strict=True):
-        table.add_row(line.question, *row)
-    Console().print(table)
+    lines = lines_of(cells)
+    for question in dict.fromkeys(line.question for line in lines):
+        table = Table(title=question, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        for name in ("method", "seeds", "trained", "untrained", "hand-made", "chance"):
+            table.add_column(name, min_width=len(name))
+        table.add_column("verdict", min_width=20)
+        for row in table_rows([line for line in lines if line.question == question]):
+            table.add_row(*row)
+        Console().print(table)
 
 
 if __name__ == "__main__":
