@@ -55,7 +55,7 @@ def _print(cells: list[Cell]) -> None:
         table = Table(title=question, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         for name in ("method", "seeds", "trained", "untrained", "hand-made", "chance"):
             table.add_column(name, min_width=len(name))
-        table.add_column("verdict", min_width=20)
+        table.add_column("verdict")
         for row in table_rows([line for line in lines if line.question == question]):
             table.add_row(*row)
         Console().print(table)
