@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from avrep.errors import ConfigError
 from benchmarks.machine import describe_machine
 from evidence.cells import Cell, read_cells, write_cells
 from evidence.lines import lines_of
@@ -21,6 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m evidence", description=__doc__)
     parser.add_argument("methods", nargs="*", help=f"of {', '.join(METHODS)}; all if none is named")
     parser.add_argument("--seeds", type=int, default=3, help="train each so many times")
+    parser.add_argument("--threads", type=int, default=2, help="of torch")
     parser.add_argument("--work", type=Path, default=_ROOT / "runs" / "evidence")
     parser.add_argument("--out", type=Path, default=_ROOT / "docs", help="where the page goes")
     chosen = parser.parse_args()
@@ -28,14 +31,17 @@ def main() -> None:
     if unknown:
         parser.error(f"no method {', '.join(sorted(unknown))}; there are {', '.join(METHODS)}")
     work = chosen.work.resolve()
-    torch.set_num_threads(2)
+    torch.set_num_threads(chosen.threads)
     # What was measured stays measured: an interrupted command goes on where it stopped.
     for seed in range(chosen.seeds):
         for method in chosen.methods or METHODS:
             path = work / "cells" / f"{method}-seed{seed}.json"
             if not path.is_file():
                 made = describe_machine()
-                cells = METHODS[method](work, chosen.out, seed)
+                try:
+                    cells = METHODS[method](work, chosen.out, seed)
+                except ConfigError as error:
+                    parser.exit(2, f"{method}: {error}\n")
                 write_cells(path, [replace(cell, made=made) for cell in cells])
     cells = read_cells(work / "cells")
     page = write_page(chosen.out, cells)
@@ -44,10 +50,15 @@ def main() -> None:
 
 
 def _print(cells: list[Cell]) -> None:
-    table = Table("question", "method", "seeds", "trained", "untrained", "hand-made", "chance", "")
-    for line, row in zip(lines_of(cells), table_rows(lines_of(cells)), strict=True):
-        table.add_row(line.question, *row)
-    Console().print(table)
+    lines = lines_of(cells)
+    for question in dict.fromkeys(line.question for line in lines):
+        table = Table(title=question, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+        for name in ("method", "seeds", "trained", "untrained", "hand-made", "chance"):
+            table.add_column(name, min_width=len(name))
+        table.add_column("verdict")
+        for row in table_rows([line for line in lines if line.question == question]):
+            table.add_row(*row)
+        Console().print(table)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ from avrep.media.synth_scene import SynthConfig
 
 
 def synthetic_catalog(work: Path) -> Path:
-    """The embedded corpus of `avrep demo`: 192 videos with motion, shape and speed labels."""
+    """Videos with labels of motion, shape and speed: as `avrep demo` writes them, but twice as many."""
     folder = work / "synthetic"
     catalog = work / "synthetic.parquet"
     if not catalog.is_file():
-        write_corpus(folder, SynthConfig(), num_workers=os.cpu_count() or 1)
+        write_corpus(folder, SynthConfig(num_videos=384), num_workers=os.cpu_count() or 1)
         index_sources([str(folder)], catalog)
     return catalog
 

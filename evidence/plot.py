@@ -1,9 +1,11 @@
-"""The evidence as a picture: a row for each method and question, a mark for each encoder."""
+"""The evidence as pictures: means with their intervals, and clips frame by frame."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
+import numpy as np
+import numpy.typing as npt
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -59,3 +61,41 @@ def plot_lines(lines: Sequence[Line], path: Path) -> None:
     grid[-1, 0].set_xlabel("share right; dotted: chance")
     figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+def plot_clips(
+    titles: Sequence[str], rows: Mapping[str, npt.NDArray[np.floating]], path: Path
+) -> None:
+    """Draw clips two abreast, each as rows of frames with the same frames beneath one another.
+
+    Args:
+        titles: of the b clips.
+        rows: name of a row -> float[b 3 t h w] in [0, 1].
+        path: the picture to write.
+    """
+    height = -(-len(titles) // 2)
+    num_frames = max(pictures.shape[2] for pictures in rows.values())
+    figure, grid = plt.subplots(
+        height,
+        2,
+        figsize=(1.3 * num_frames + 1.2, (0.65 * len(rows) + 0.3) * height),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axes in grid.flat:
+        axes.axis("off")
+    for clip, (title, axes) in enumerate(zip(titles, grid.flat, strict=False)):
+        strips = [_strip(pictures[clip]) for pictures in rows.values()]
+        axes.imshow(np.concatenate(strips), interpolation="nearest")
+        axes.set_title(title, loc="left", fontsize=9)
+        for place, name in enumerate(rows):
+            middle = (place + 0.5) * len(strips[place])
+            axes.text(-4, middle, name, ha="right", va="center", fontsize=8, color="#444")
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def _strip(frames: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """float[h + 2, t (w + 2), 3]: frames side by side on white, with a gap after and beneath each."""
+    padded = np.pad(frames, ((0, 0), (0, 0), (0, 2), (0, 2)), constant_values=1.0)
+    return np.moveaxis(np.concatenate(np.moveaxis(padded, 1, 0), axis=2), 0, 2)

@@ -15,8 +15,13 @@ CPU cores, as many times as the table says, each time with another seed, and mea
 it was not trained on or by a probe whose test items are other speakers or videos. *Untrained* is the
 same encoder before its first step; *hand-made* is what one would try without any learning.
 Intervals are 95 %, over seeds and items. A difference is called so when its interval leaves out 0.
+The head of each recipe says what else was tried.
 
 """
+
+_PICTURE_WORDS = """Of masked autoencoders, clips that they were not trained on: the input, what the
+encoder saw of it, and the output, which is the input with the prediction where it was hidden. First
+seed."""
 
 
 def write_page(folder: Path, cells: Sequence[Cell]) -> Path:
@@ -57,14 +62,19 @@ def _sections(lines: Sequence[Line], folder: Path) -> list[str]:
     for question in dict.fromkeys(line.question for line in lines):
         chosen = [line for line in lines if line.question == question]
         said += [f"## {question[:1].upper()}{question[1:]}", ""]
-        said += ["| method | seeds | trained | untrained | hand-made | chance | |"]
+        said += ["| method | seeds | trained | untrained | hand-made | chance | verdict |"]
         said += ["|---|---|---|---|---|---|---|"]
         said += [f"| {' | '.join(row)} |" for row in table_rows(chosen)]
         baselines = dict.fromkeys(line.baseline_name for line in chosen if line.baseline_name)
         notes = dict.fromkeys(f"{line.method}: {line.note}" for line in chosen if line.note)
-        said += ["", *(f"Hand-made: {name}." for name in baselines), *(f"- {n}" for n in notes), ""]
+        said += ["", *(f"Hand-made: {name}." for name in baselines), ""]
+        said += [*(f"- {note}" for note in notes), ""] if notes else []
     pictures = sorted(folder.glob("evidence_*.png"))
-    said += [f"![{path.stem}]({path.name})\n" for path in pictures]
+    if pictures:
+        said += ["## What is filled in", "", _PICTURE_WORDS, ""]
+    for path in pictures:
+        method = path.stem.removeprefix("evidence_")
+        said += [f"### {method}", "", f"![Held-out clips of {method}]({path.name})", ""]
     said += ["## What it took", "", "| method | steps | CPU s a run | commit | machine |"]
     said += ["|---|---|---|---|---|"]
     for line in {line.method: line for line in lines}.values():

@@ -5,8 +5,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from avrep.config import load_config
-from avrep.pretrain import pretrain
+from torch import get_num_threads
+
+from avrep.config import RunConfig, differences, load_config
+from avrep.errors import ConfigError
+from avrep.pipeline.stream import OpenStream, plain_stream
+from avrep.pretrain import MAY_CHANGE_ON_RESUME, pretrain, read_run_config
 from avrep.report.progress import train_progress
 from avrep.training.checkpoint import checkpoints
 from avrep.training.loop import StepRecord
@@ -20,11 +24,22 @@ class TrainedRun:
 
     folder: Path
     facts: dict[str, float]
-    """"steps", "cpu_s" (of this process, decoding included) and "first_loss", "last_loss"."""
+    """"steps", "cpu_s" (of this process, decoding included), "first_loss" and "last_loss" (of the
+    logged steps the first, and the mean of the last ten)."""
 
 
-def train_run(work: Path, method: str, catalog: Path, seed: int, *changes: str) -> TrainedRun:
-    """Train `configs/evidence/METHOD.yaml`; a run that is there already is taken as it is.
+def train_run(
+    work: Path,
+    method: str,
+    catalog: Path,
+    seed: int,
+    *changes: str,
+    open_stream: OpenStream = plain_stream,
+) -> TrainedRun:
+    """Train `configs/evidence/METHOD.yaml`; what an earlier command did of it is taken as it is.
+
+    Torch has the threads that it has now. Nothing decodes beside the trainer, so that the seconds
+    of this process are all that it took.
 
     Args:
         work: the folder of all runs.
@@ -32,28 +47,61 @@ def train_run(work: Path, method: str, catalog: Path, seed: int, *changes: str) 
         catalog: what to train on.
         seed: the run's.
         changes: further overrides, `key=value`.
+        open_stream: where clips come from.
+
+    Raises:
+        ConfigError: what an earlier command trained had another recipe.
     """
     folder = work / "runs" / f"{method}-seed{seed}"
-    overrides = [f"data.catalog={catalog}", f"seed={seed}", *changes]
-    config = load_config(_RECIPES / f"{method}.yaml", overrides)
+    here = [f"data.catalog={catalog}", f"seed={seed}", f"train.num_threads={get_num_threads()}"]
+    config = load_config(_RECIPES / f"{method}.yaml", [*here, *changes])
     facts = folder / "facts.json"
-    if not facts.is_file():
-        losses: list[float] = []
-        began_s = time.process_time()
-        with train_progress(f"{method}, seed {seed}") as progress:
-
-            def on_step(record: StepRecord) -> None:
-                losses.append(record.result.loss)
-                progress(record)
-
-            pretrain(config, folder, resume=bool(checkpoints(folder)), on_step=on_step)
-        cpu_s = time.process_time() - began_s
-        last = losses[-10:]
+    if facts.is_file():
+        _check_same_recipe(config, folder)
+    else:
+        spent = _train(config, folder, f"{method}, seed {seed}", open_stream)
+        losses = _losses(folder)
         told = {
             "steps": float(config.train.num_steps),
-            "cpu_s": cpu_s,
+            "cpu_s": spent,
             "first_loss": losses[0],
-            "last_loss": sum(last) / len(last),
+            "last_loss": sum(losses[-10:]) / len(losses[-10:]),
         }
         facts.write_text(json.dumps(told), encoding="utf-8")
     return TrainedRun(folder=folder, facts=json.loads(facts.read_text(encoding="utf-8")))
+
+
+def _train(config: RunConfig, folder: Path, title: str, open_stream: OpenStream) -> float:
+    """Train, from the newest checkpoint if there is one; the CPU seconds of all commands together."""
+    clock = folder / "cpu_s.json"
+    resumed = bool(checkpoints(folder))
+    before_s = json.loads(clock.read_text(encoding="utf-8")) if clock.is_file() else 0.0
+    began_s = time.process_time()
+    every = config.train.checkpoint_every_steps
+    with train_progress(title) as progress:
+
+        def on_step(record: StepRecord) -> None:
+            # What was done after the last checkpoint is done again, and counted then.
+            if record.step % every == 0 or record.step == record.total_steps:
+                spent_s = before_s + time.process_time() - began_s
+                clock.write_text(json.dumps(spent_s), encoding="utf-8")
+            progress(record)
+
+        pretrain(config, folder, open_stream=open_stream, resume=resumed, on_step=on_step)
+    return json.loads(clock.read_text(encoding="utf-8"))
+
+
+def _losses(folder: Path) -> list[float]:
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["loss"] for line in lines]
+
+
+def _check_same_recipe(config: RunConfig, folder: Path) -> None:
+    trained = read_run_config(folder).model_dump(mode="json")
+    changed = differences(trained, config.model_dump(mode="json"))
+    told = [f"{path}: {what}" for path, what in changed.items() if path not in MAY_CHANGE_ON_RESUME]
+    if told:
+        raise ConfigError(
+            f"{folder} was trained by another recipe ({', '.join(told)}); remove the folder to "
+            "train again"
+        )
