@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from avrep.account import Account, write_json
 from avrep.assemble import (
@@ -184,25 +184,34 @@ def read_run_config(run_dir: Path, overrides: Sequence[str] = ()) -> RunConfig:
     return load_config(path, overrides)
 
 
-def load_encoder(run_dir: Path | str, *, trained: bool = True) -> Encoder:
-    """A run's video encoder, in evaluation mode, on the CPU.
+def load_encoder(
+    run_dir: Path | str, kind: Literal["video", "audio"] = "video", *, trained: bool = True
+) -> Encoder:
+    """A run's encoder, in evaluation mode, on the CPU.
 
     Args:
         run_dir: a run's folder.
+        kind: which of its encoders.
         trained: with the newest checkpoint's weights; otherwise as the run began, for comparison.
 
     Returns:
-        A module that takes float32[b 3 t h w], normalised as the run's augmentation does, and gives
-        `Features`.
+        A module that gives `Features`: of video, float32[b 3 t h w], normalised as the run's
+        augmentation does; of sound, float32[b s], mono at 16 kHz.
 
     Raises:
-        ConfigError: the folder holds no run, or no checkpoint.
+        ConfigError: the folder holds no run, no checkpoint, or no such encoder.
     """
     run_dir = Path(run_dir)
     objective = build_objective(read_run_config(run_dir))
+    encoders = objective.encoders()
+    if kind not in encoders:
+        raise ConfigError(
+            f"{run_dir} trained no {kind} encoder, but {' and '.join(sorted(encoders))}: "
+            f"load_encoder(run, {min(encoders)!r})"
+        )
     if trained:
         load_checkpoint(latest_checkpoint(run_dir), objective)
-    return objective.encoders()["video"].eval()
+    return encoders[kind].eval()
 
 
 def _found_from_anywhere(config: RunConfig) -> RunConfig:
