@@ -21,6 +21,8 @@ from avrep.evaluation.linear import LinearProbeConfig, linear_probe
 from avrep.labelling.corpus import label_corpus
 from avrep.labelling.job import LabelConfig
 from avrep.media.catalog import Catalog
+from avrep.media.index import index_sources
+from avrep.media.synth_write import write_wav
 from avrep.media.whole_sound import read_whole_sound
 from avrep.models.log_mel import RATE_HZ, LogMelConfig, log_mel, num_frames_each
 from avrep.models.spectrogram_vit import SpectrogramVit
@@ -34,7 +36,7 @@ LAYER = 3
 """Of four, for every method: the one at which HuBERT had been measured before."""
 _CORPUS = "speech/fsdd"
 _BATCH = 100
-_PROBE = LinearProbeConfig(l2_grid=(1.0, 0.1, 0.01))
+_PROBE = LinearProbeConfig(l2_grid=(0.1, 0.01, 0.001))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,7 @@ def measure_digits(method: str, work: Path, pictures: Path, seed: int) -> list[C
         seed: the run's.
     """
     del pictures
-    catalog = folder_catalog(work, _CORPUS)
+    catalog = digits_catalog(work)
     run = train_run(work, method, catalog, seed, *_labels(method, work, catalog))
     recordings = read_digits(catalog)
 
@@ -88,8 +90,26 @@ def measure_digits(method: str, work: Path, pictures: Path, seed: int) -> list[C
     return [cell]
 
 
+def digits_catalog(work: Path) -> Path:
+    """The recordings at 16 kHz, so that training need not resample them each time they are heard."""
+    folder, catalog = work / "fsdd_16k", work / "fsdd_16k.parquet"
+    if not catalog.is_file():
+        recorded = Catalog.open(folder_catalog(work, _CORPUS))
+        (folder / "wav").mkdir(parents=True, exist_ok=True)
+        for item in recorded:
+            sound = read_whole_sound(item, recorded.root, RATE_HZ).audio
+            if sound is not None:
+                write_wav(folder / item.key, sound, rate_hz=RATE_HZ)
+        index_sources([str(folder)], catalog)
+    return catalog
+
+
 def read_digits(catalog_path: Path) -> Digits:
-    """All recordings of the Free Spoken Digit Dataset, in the order of its table."""
+    """All recordings of the Free Spoken Digit Dataset, in the order of its table.
+
+    Args:
+        catalog_path: from `digits_catalog`.
+    """
     with (media_folder(_CORPUS) / "labels.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     sounds = _sounds(catalog_path)
@@ -185,11 +205,11 @@ def _sound_encoder(run: Path, *, trained: bool) -> SpectrogramVit | Waveform:
 
 
 def _labels(method: str, work: Path, catalog: Path) -> tuple[str, ...]:
-    """HuBERT's targets: 100 clusters of MFCCs, found once for all seeds."""
+    """HuBERT's targets: 100 clusters of standardised MFCCs, found once for all seeds."""
     if method != "hubert":
         return ()
     out = work / "fsdd_labels"
-    label_corpus(catalog, out, LabelConfig(num_clusters=100))
+    label_corpus(catalog, out, LabelConfig(num_clusters=100, standardise=True))
     return (f"objective.labels={out}",)
 
 
