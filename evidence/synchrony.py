@@ -7,6 +7,7 @@ such a leak could find the middle.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +36,10 @@ from evidence.training import train_run
 REACH = 10
 """Windows that the sound is shifted by at most, either way: 21 offsets."""
 _HOP_FRAMES = 2
+_FPS = 25.0
 _NUM_FRAMES = 70
-"""2.8 s at 25 frames a second, of items of 3 s: 34 windows of 4 frames, the middle 14 of which have
-sound at every shift."""
+"""2.8 s of items of 3 s: 34 windows of 4 frames, the middle 14 of which have sound at every shift."""
+_CHANCE = 1 / (2 * REACH + 1)
 _BATCH = 16
 _BASELINE = "correlation of how much pictures change with how loud the sound is"
 
@@ -66,78 +68,84 @@ def measure_offsets(work: Path, pictures: Path, seed: int) -> list[Cell]:
     load_checkpoint(latest_checkpoint(run.folder), trained)
     held_out = _shown(trained, catalog, split="test")
     heads = _shown(trained, folder_catalog(work, "av/grid"))
-    scores = {
-        name: [offset_scores(objective.eval(), shown.views) for shown in (held_out, heads)]
-        for name, objective in (("trained", trained), ("untrained", untrained))
-    }
-    others = [
-        offset_scores(objective, held_out.views, others=True) for objective in (trained, untrained)
-    ]
+    on_held_out = [embedded(objective, held_out.views) for objective in (trained, untrained)]
+    on_heads = [embedded(objective, heads.views) for objective in (trained, untrained)]
+    offsets = [found_middle(offset_scores(*pairs)) for pairs in on_held_out]
+    others = [found_middle(offset_scores(video.roll(-1, 0), audio)) for video, audio in on_held_out]
+    head_scores = [offset_scores(*pairs) for pairs in on_heads]
     by_hand = [_by_hand(shown.views) for shown in (held_out, heads)]
-    facts = run.facts
-    method, chance = "segment_avclip", 1 / (2 * REACH + 1)
+    told = partial(_cell, seed=seed, facts=run.facts)
     return [
-        Cell(
-            method=method,
-            question="which of 21 shifts of the sound goes with the pictures",
-            seed=seed,
-            keys=list(held_out.keys),
-            clusters=list(held_out.keys),
-            trained=found_middle(scores["trained"][0]),
-            untrained=found_middle(scores["untrained"][0]),
-            baseline=found_middle(by_hand[0]),
-            baseline_name=_BASELINE,
-            chance=chance,
+        told(
+            "which of 21 shifts of the sound goes with the pictures",
+            held_out.keys,
+            (offsets[0], offsets[1], found_middle(by_hand[0])),
+            chance=_CHANCE,
             note="synthetic videos, shifts of 0.08 s up to 0.8 s either way; only an exact hit counts",
-            facts=facts,
         ),
-        Cell(
-            method=method,
-            question="control: the same with another item's pictures, where none can be right",
-            seed=seed,
-            keys=list(held_out.keys),
-            clusters=list(held_out.keys),
-            trained=found_middle(others[0]),
-            untrained=found_middle(others[1]),
-            chance=chance,
+        told(
+            "control: the same with another item's pictures, where none can be right",
+            held_out.keys,
+            (others[0], others[1], None),
+            chance=_CHANCE,
             note="above chance would mean that something other than synchrony gives the shift away",
-            facts=facts,
         ),
-        Cell(
-            method=method,
-            question="talking heads of GRID: share of shifts that score below the true one",
-            seed=seed,
-            keys=list(heads.keys),
-            clusters=list(heads.keys),
-            trained=share_below_middle(scores["trained"][1]),
-            untrained=share_below_middle(scores["untrained"][1]),
-            baseline=share_below_middle(by_hand[1]),
-            baseline_name=_BASELINE,
+        told(
+            "talking heads of GRID: share of shifts that score below the true one",
+            heads.keys,
+            (
+                share_below_middle(head_scores[0]),
+                share_below_middle(head_scores[1]),
+                share_below_middle(by_hand[1]),
+            ),
             chance=0.5,
             note=f"{len(heads.keys)} clips, one speaker each; trained on synthetic shapes, it never "
             "saw a face or heard a voice; the true shift is the best of 21 in "
-            f"{sum(found_middle(scores['trained'][1])):.0f} clips with seed {seed}, in "
+            f"{sum(found_middle(head_scores[0])):.0f} clips with seed {seed}, in "
             f"{sum(found_middle(by_hand[1])):.0f} by hand",
-            facts=facts,
         ),
     ]
 
 
-def offset_scores(
-    objective: SegmentAvclip, views: tuple[ViewTensors, ...], *, others: bool = False
-) -> OffsetScores:
-    """Scores of each clip's shifts.
+def _cell(
+    question: str,
+    keys: tuple[str, ...],
+    scores: tuple[list[float], list[float], list[float] | None],
+    *,
+    chance: float,
+    note: str,
+    seed: int,
+    facts: dict[str, float],
+) -> Cell:
+    """Of scores trained, untrained and by hand; every clip stands alone."""
+    trained, untrained, by_hand = scores
+    return Cell(
+        method="segment_avclip",
+        question=question,
+        seed=seed,
+        keys=list(keys),
+        clusters=list(keys),
+        trained=trained,
+        untrained=untrained,
+        baseline=by_hand,
+        baseline_name="" if by_hand is None else _BASELINE,
+        chance=chance,
+        note=note,
+        facts=facts,
+    )
 
-    Args:
-        objective: in evaluation mode.
-        views: clips whose sound goes with their pictures.
-        others: give each clip the pictures of the clip after it instead.
-    """
+
+def embedded(objective: SegmentAvclip, views: tuple[ViewTensors, ...]) -> tuple[Tensor, Tensor]:
+    """Pictures and sound of every window of clips, float32[b n d] each, in evaluation mode."""
+    objective.eval()
     with torch.inference_mode():
-        embedded = [objective.embed(view) for view in views]
-    video, audio = (torch.cat(parts) for parts in zip(*embedded, strict=True))
-    hop_s = _HOP_FRAMES / objective.config.sampler.fps
-    return scores_by_shift(video.roll(-1, 0) if others else video, audio, REACH, hop_s)
+        video, audio = zip(*(objective.embed(view) for view in views), strict=True)
+    return torch.cat(video), torch.cat(audio)
+
+
+def offset_scores(video: Tensor, audio: Tensor) -> OffsetScores:
+    """Scores of each clip's shifts, in seconds."""
+    return scores_by_shift(video, audio, REACH, _HOP_FRAMES / _FPS)
 
 
 def envelope_scores(motion: Tensor, loudness: Tensor, reach: int, hop: int) -> OffsetScores:
@@ -204,7 +212,7 @@ def _long_clips(config: RunConfig) -> SegmentAvclip:
         num_offsets=1,
         max_offset_s=0.0,
         jitter_s=0.0,
-        fps=wanted.sampler.fps,
+        fps=_FPS,
     )
     changes = {
         "sampler": sampler,
