@@ -26,7 +26,9 @@ MAIN_CORPUS = "data"
 
 
 def build_objective(config: RunConfig) -> Objective:
-    """The objective on freshly initialised encoders: the same weights for the same seed."""
+    """The objective on freshly initialised encoders, frozen if `start` says so: the same weights for
+    the same seed.
+    """
     wanted = {"video": config.video_encoder, "audio": config.audio_encoder}
     encoders = {
         kind: build_encoder(encoder, config.seed)
@@ -40,6 +42,9 @@ def build_objective(config: RunConfig) -> Objective:
             f"{config.objective.kind} does not train the {idle.pop()} encoder; take it out of the "
             "config, or add an objective that does"
         )
+    if config.start is not None and config.start.frozen:
+        for encoder in encoders.values():
+            encoder.freeze()
     return objective
 
 

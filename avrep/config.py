@@ -67,6 +67,17 @@ class CorpusConfig(FrozenConfig):
     draws_per_visit: int = Field(default=1, ge=1, le=64)
 
 
+class StartConfig(FrozenConfig):
+    """Encoders that another run trained, to begin with."""
+
+    run: str
+    """A run's folder. It must have every encoder that this run has, of the same config; what its
+    objective had beside them is left behind."""
+    frozen: bool = False
+    """The encoders stay as they are there, in evaluation mode: only what the objective has beside
+    them is trained, as in Synchformer's second stage."""
+
+
 class EvaluationConfig(FrozenConfig):
     """Which clips an encoder is measured on; frames are as far apart as in pretraining."""
 
@@ -93,6 +104,8 @@ class RunConfig(FrozenConfig):
     video_encoder: VideoEncoderConfig | None = None
     audio_encoder: AudioEncoderConfig | None = None
     objective: Annotated[SingleObjectiveConfig | JointConfig, Field(discriminator="kind")]
+    start: StartConfig | None = None
+    """Where the encoders' first weights come from; None: fresh ones."""
     train: TrainConfig
     evaluation: EvaluationConfig = EvaluationConfig()
 

@@ -70,6 +70,9 @@ def label(
         Path | None, typer.Option("--from", help="A run of HuBERT; MFCCs if not given.")
     ] = None,
     layer: Annotated[int, typer.Option(min=0, help="Of its encoder, from 1 on.")] = 6,
+    standardise: Annotated[
+        bool, typer.Option("--standardise", help="Each item's features first; for few speakers.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the sample and of k-means.")] = 0,
     workers: Workers = None,
 ) -> None:
@@ -89,7 +92,9 @@ def label(
 
     # A wrong path is told at once, before Ray takes its seconds to start.
     Catalog.open(catalog)
-    config = LabelConfig(num_clusters=clusters, run=run, layer=layer, seed=seed)
+    config = LabelConfig(
+        num_clusters=clusters, run=run, layer=layer, standardise=standardise, seed=seed
+    )
     with ExitStack() as stack:
         with waiting("starting Ray"):
             stack.enter_context(ray_session(workers or num_cores()))

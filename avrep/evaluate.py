@@ -109,8 +109,10 @@ def find_task(
         group_scope: of the split files.
 
     Raises:
-        ConfigError: see `catalog_task` and `split_files_task`.
+        ConfigError: the run has no video encoder; or see `catalog_task` and `split_files_task`.
     """
+    if config.video_encoder is None:
+        raise _no_pictures()
     catalog = open_catalog(config.data)
     if splits_dir is None:
         return catalog_task(catalog, usable_rows(catalog))
@@ -185,7 +187,10 @@ def video_augments(objective: Objective) -> tuple[VideoAugmentConfig, ...]:
 
 
 def _no_pictures() -> ConfigError:
-    return ConfigError("the run's objective trains on sound alone; it has no video encoder")
+    return ConfigError(
+        "the run's objective trains on sound alone: it has no video encoder to evaluate; load what it "
+        "trained by avrep.load_encoder(RUN, 'audio')"
+    )
 
 
 class Embedder:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from avrep.account import Account, write_json
 from avrep.assemble import (
@@ -31,6 +31,7 @@ from avrep.environment import describe_environment, package_versions
 from avrep.errors import ConfigError
 from avrep.methods import found_from_anywhere
 from avrep.models.features import Encoder
+from avrep.objectives.base import Objective
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.quarantine import KnownBad, read_quarantine, release
 from avrep.pipeline.stream import OpenStream, open_mixture, plain_stream
@@ -127,6 +128,7 @@ def pretrain(
             # Of a run that ended before its first checkpoint.
             for folder in folders.values():
                 release(folder)
+        _start_encoders(config, objective)
     if parallel.is_first():
         run_dir.mkdir(parents=True, exist_ok=True)
         (run_dir / "config.yaml").write_text(dump_config(config), encoding="utf-8")
@@ -198,25 +200,59 @@ def read_run_config(run_dir: Path, overrides: Sequence[str] = ()) -> RunConfig:
     return load_config(path, overrides)
 
 
-def load_encoder(run_dir: Path | str, *, trained: bool = True) -> Encoder:
-    """A run's video encoder, in evaluation mode, on the CPU.
+def load_encoder(
+    run_dir: Path | str, kind: Literal["video", "audio"] = "video", *, trained: bool = True
+) -> Encoder:
+    """A run's encoder, in evaluation mode, on the CPU.
 
     Args:
         run_dir: a run's folder.
+        kind: which of its encoders.
         trained: with the newest checkpoint's weights; otherwise as the run began, for comparison.
 
     Returns:
-        A module that takes float32[b 3 t h w], normalised as the run's augmentation does, and gives
-        `Features`.
+        A module that gives `Features`: of video, float32[b 3 t h w], normalised as the run's
+        augmentation does; of sound, float32[b s], mono at 16 kHz.
 
     Raises:
-        ConfigError: the folder holds no run, or no checkpoint.
+        ConfigError: the folder holds no run, no checkpoint, or no such encoder.
     """
     run_dir = Path(run_dir)
-    objective = build_objective(read_run_config(run_dir))
+    config = read_run_config(run_dir)
+    objective = build_objective(config)
+    encoders = objective.encoders()
+    if kind not in encoders:
+        raise ConfigError(
+            f"{run_dir} trained no {kind} encoder, but {' and '.join(sorted(encoders))}: "
+            f"load_encoder(run, {min(encoders)!r})"
+        )
     if trained:
         load_checkpoint(latest_checkpoint(run_dir), objective)
-    return objective.encoders()["video"].eval()
+    else:
+        _start_encoders(config, objective)
+    return encoders[kind].eval()
+
+
+def _start_encoders(config: RunConfig, objective: Objective) -> None:
+    """Put the weights in place that `start` says the encoders begin with."""
+    if config.start is None:
+        return
+    run_dir = Path(config.start.run)
+    other = read_run_config(run_dir).model_dump(mode="json")
+    own = config.model_dump(mode="json")
+    for kind, encoder in objective.encoders().items():
+        name = f"{kind}_encoder"
+        if other[name] is None:
+            raise ConfigError(f"start.run: {run_dir} has no {kind} encoder, and this run needs one")
+        changed = differences(other[name], own[name], f"{name}.")
+        if changed:
+            listed = ", ".join(f"{path}: {change}" for path, change in changed.items())
+            raise ConfigError(
+                f"start.run: the {kind} encoder of {run_dir} is another one ({listed}); "
+                f"make {name} as it is there"
+            )
+        trained = load_encoder(run_dir, "audio" if kind == "audio" else "video")
+        encoder.load_state_dict(trained.state_dict())
 
 
 def _found_from_anywhere(config: RunConfig) -> RunConfig:
@@ -228,11 +264,15 @@ def _found_from_anywhere(config: RunConfig) -> RunConfig:
         return part.model_copy(update=absolute)
 
     corpora = {name: resolved(corpus) for name, corpus in config.corpora.items()}
+    start = config.start
+    if start is not None:
+        start = start.model_copy(update={"run": str(Path(start.run).resolve())})
     return config.model_copy(
         update={
             "data": resolved(config.data),
             "corpora": corpora,
             "objective": found_from_anywhere(config.objective),
+            "start": start,
         }
     )
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from evidence.cells import Cell
 from evidence.motion import measure_motion
 from evidence.pictures import measure_masked
+from evidence.speech import SPEECH
 from evidence.speed import measure_speed
+from evidence.synchrony import SYNCHRONY
 
 Measure = Callable[[Path, Path, int], list[Cell]]
 """Called with (working folder, folder for pictures, seed): trains what is to be trained, measures."""
@@ -18,4 +20,6 @@ METHODS: dict[str, Measure] = {
     "videomae": partial(measure_masked, "videomae"),
     "mae_st": partial(measure_masked, "mae_st"),
     "vjepa": partial(measure_motion, "vjepa"),
+    **SPEECH,
+    **SYNCHRONY,
 }

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from avrep.assemble import build_objective, training_source
+from avrep.cluster.run import evaluate_run
 from avrep.config import RunConfig, dump_config, load_config, parse_config
 from avrep.errors import ConfigError
 from avrep.media.catalog import Catalog, write_catalog
+from avrep.models.waveform import Waveform
 from avrep.objectives.joint import Joint
 from avrep.objectives.rspnet import Rspnet
 from avrep.objectives.wav2vec2 import Wav2vec2
@@ -246,6 +249,26 @@ def test_several_objectives_train_and_come_back(
     )
     assert again == {step: seen[step] for step in (3, 4)}
     assert load_encoder(tmp_path / "whole").width == 32
+
+
+def test_a_run_of_sound_alone_gives_its_encoder_and_refuses_to_give_another(
+    synth_catalog: Catalog, tmp_path: Path
+) -> None:
+    config = _config(synth_catalog, _WAV2VEC2, audio_encoder=_AUDIO)
+    pretrain(config, tmp_path / "run", stop_after=2)
+    trained, untrained = (
+        load_encoder(tmp_path / "run", "audio", trained=flag) for flag in (True, False)
+    )
+    assert isinstance(trained, Waveform)
+    assert not trained.training
+    with torch.inference_mode():
+        clips = torch.rand(1, 800, generator=torch.Generator().manual_seed(0))
+        one, other = (encoder(clips).pooled for encoder in (trained, untrained))
+    assert not one.equal(other)
+    with pytest.raises(ConfigError, match=r"trained no video encoder, but audio: load_encoder\("):
+        load_encoder(tmp_path / "run")
+    with pytest.raises(ConfigError, match="sound alone: it has no video encoder to evaluate"):
+        evaluate_run(tmp_path / "run")
 
 
 @pytest.mark.parametrize("audio", [_AUDIO, _AUDIO_CONV], ids=["waveform", "audio_conv"])

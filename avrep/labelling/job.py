@@ -1,7 +1,7 @@
 """What is labelled, with what features, and which rows the clusters are found on."""
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,10 @@ class LabelConfig(FrozenConfig):
     """The run whose encoder gives the features; None: MFCCs."""
     layer: int = Field(default=6, ge=0)
     """Of that encoder; HuBERT's second iteration takes the sixth."""
+    standardise: bool = False
+    """Bring an item's features to mean 0 and variance 1 over its frames first: of MFCCs, cepstral
+    mean and variance normalisation. Clusters then tell less of the voice, the microphone and the
+    loudness, which few speakers can otherwise be told apart by. Published HuBERT does not."""
     sample_share: float = Field(default=0.1, gt=0, le=1)
     """Of the rows, for the clusters: HuBERT's tenth. More of a small corpus, for 1,000 frames a
     cluster; fewer of a large one, for at most 2 GiB of frames (both avrep defaults)."""
@@ -65,7 +69,7 @@ def load_features(config: LabelConfig) -> FrameFeatures:
         ConfigError: no such run, it has no waveform encoder, or that has no such layer.
     """
     if config.run is None:
-        return mfcc_features()
+        return replace(mfcc_features(), is_standardised=config.standardise)
     objective = build_objective(read_run_config(config.run))
     load_checkpoint(latest_checkpoint(config.run), objective)
     encoder = objective.encoders().get("audio")
@@ -76,7 +80,7 @@ def load_features(config: LabelConfig) -> FrameFeatures:
             f"layer {config.layer}: the encoder of {config.run} has layers 1 to "
             f"{encoder.num_layers}, and 0 for their input"
         )
-    return layer_features(encoder, config.layer)
+    return replace(layer_features(encoder, config.layer), is_standardised=config.standardise)
 
 
 def identity(job: LabelJob, features: FrameFeatures) -> dict[str, Any]:
@@ -88,7 +92,11 @@ def identity(job: LabelJob, features: FrameFeatures) -> dict[str, Any]:
         num_clusters=config.num_clusters,
         rate_hz=features.rate_hz,
         seed=config.seed,
-        features={**_source(config), "sample_share": config.sample_share},
+        features={
+            **_source(config),
+            "standardise": config.standardise,
+            "sample_share": config.sample_share,
+        },
     )
     return asdict(facts)
 

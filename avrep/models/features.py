@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Self
 
 from torch import Tensor, nn
 
@@ -38,6 +39,7 @@ class Encoder(nn.Module, ABC):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.width = width
+        self._is_frozen = False
 
     @property
     def num_parameters(self) -> int:
@@ -50,6 +52,17 @@ class Encoder(nn.Module, ABC):
         features float[b d]: where to look at what it gave.
         """
         return self
+
+    def freeze(self) -> None:
+        """Nothing changes its weights from now on, nor what its norms count; it stays in evaluation
+        mode whatever is trained around it.
+        """
+        self._is_frozen = True
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        return super().train(mode and not self._is_frozen)
 
     @abstractmethod
     def forward(self, clips: Tensor, /) -> Features: ...

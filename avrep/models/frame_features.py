@@ -21,6 +21,8 @@ class FrameFeatures:
     hop_samples: int
     extract: Callable[[Tensor], Tensor]
     """float[s], at least 400 samples, to float32[n d] with n = 1 + floor((s - 400) / hop)."""
+    is_standardised: bool = False
+    """Each of the d numbers gets mean 0 and variance 1 over the sound's frames."""
 
     @property
     def rate_hz(self) -> int:
@@ -42,7 +44,8 @@ class FrameFeatures:
             last = first + _PIECE_FRAMES
             end = (last - 1) * self.hop_samples + MIN_SAMPLES if last < num_frames else None
             parts.append(self.extract(sound[first * self.hop_samples : end]).cpu())
-        return torch.cat(parts)
+        frames = torch.cat(parts)
+        return _standardise(frames) if self.is_standardised else frames
 
 
 def mfcc_features() -> FrameFeatures:
@@ -71,3 +74,12 @@ def layer_features(encoder: Waveform, layer: int) -> FrameFeatures:
         return states[layer][0].float()
 
     return FrameFeatures(width=encoder.width, hop_samples=FRAME_SAMPLES, extract=extract)
+
+
+def _standardise(frames: Tensor) -> Tensor:
+    """float32[n d] less its mean over n, over its deviation there; what never changes becomes 0."""
+    if len(frames) == 0:
+        return frames
+    # In double: a constant of many frames must not be told from its mean.
+    variance, mean = torch.var_mean(frames.double(), dim=0, correction=0)
+    return ((frames.double() - mean) * (variance + 1e-5).rsqrt()).float()

@@ -52,9 +52,8 @@ class Synchformer(Segments):
     and the sound's. Each place has a learned vector. A segment's tokens are averaged over space, or
     frequency; the released code lets a transformer layer do it.
 
-    The released second stage keeps the encoders of the first as they are; here they are trained,
-    as the first stage of a run of its own cannot be loaded into another yet. `joint` trains both
-    losses at once.
+    The released second stage keeps the encoders of the first as they are: `start: {run: the run of
+    segment_avclip, frozen: true}` in the run's config. `joint` trains both losses at once.
 
     Args:
         config: sizes and constants.

@@ -109,7 +109,7 @@ def test_each_frame_has_the_number_of_its_nearest_centroid(
         assert found.first_s == clip.audio_start_s
         num_labels += len(nearest)
     assert (store.facts.rate_hz, store.facts.num_clusters, store.facts.seed) == (100, 4, 3)
-    assert store.facts.features == {"kind": "mfcc", "sample_share": 0.1}
+    assert store.facts.features == {"kind": "mfcc", "standardise": False, "sample_share": 0.1}
     assert (summary.num_rows, summary.num_soundless, summary.num_failed) == (5, 1, 1)
     assert (summary.num_labels, summary.num_clusters, summary.num_used) == (num_labels, 4, 4)
     assert 1 < summary.perplexity <= 4
@@ -124,6 +124,26 @@ def test_each_frame_has_the_number_of_its_nearest_centroid(
         *("labels.json", "centroids.npy", "failures.csv"),
         *(f"shard-00000{shard}.arrow" for shard in range(3)),
     }
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_standardised_labels_are_of_each_items_own_level(catalog: Catalog, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"standardise": True})
+    label_corpus(catalog.path, tmp_path / "labels", config)
+    centroids = np.load(tmp_path / "labels" / "centroids.npy", allow_pickle=False)
+    store = LabelStore.open(tmp_path / "labels")
+    assert store.facts.features["standardise"] is True
+    for row in (0, 4):
+        clip = read_whole_sound(catalog[row], catalog.root, 16000)
+        assert clip.audio is not None
+        frames = mfcc_with_deltas(torch.from_numpy(clip.audio)).double().numpy()
+        frames = (frames - frames.mean(axis=0)) / np.sqrt(frames.var(axis=0) + 1e-5)
+        nearest = [((frame - centroids) ** 2).sum(axis=1).argmin() for frame in frames]
+        own = store[row]
+        assert own is not None
+        assert own.labels.tolist() == nearest
+    with pytest.raises(ConfigError, match="holds labels of other features"):
+        label_corpus(catalog.path, tmp_path / "labels", CONFIG)
 
 
 @pytest.mark.usefixtures("small_shards")

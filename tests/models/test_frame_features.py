@@ -1,5 +1,8 @@
 """Frames of long sound go on where those of the piece before end."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -48,3 +51,35 @@ def test_pieces_neither_lose_nor_repeat_a_frame(
     whole = extract(sound) if num_samples >= 400 else torch.zeros(0, 400)
     monkeypatch.setattr(frame_features, "_PIECE_FRAMES", 5)
     assert torch.equal(features(sound), whole)
+
+
+@pytest.mark.parametrize("piece_frames", [5000, 5])
+def test_standardised_frames_are_those_of_the_whole_sound_less_its_level(
+    monkeypatch: pytest.MonkeyPatch, piece_frames: int
+) -> None:
+    """Over all pieces at once; a number that never changes says nothing, and none is no number."""
+
+    def extract(sound: Tensor) -> Tensor:
+        windows = sound.unfold(0, 400, 320)
+        return torch.stack(
+            [windows[:, 0], 1e4 + windows[:, 1], torch.full_like(windows[:, 0], -7)], 1
+        )
+
+    monkeypatch.setattr(frame_features, "_PIECE_FRAMES", piece_frames)
+    plain = FrameFeatures(width=3, hop_samples=320, extract=extract)
+    features = replace(plain, is_standardised=True)
+    sound = _sound(9999)
+    frames = plain(sound).double().numpy()
+    expected = (frames - frames.mean(axis=0)) / np.sqrt(frames.var(axis=0) + 1e-5)
+    found = features(sound).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    assert not found[:, 2].any()
+    assert not features(sound[:400]).any()
+    assert features(sound[:399]).shape == (0, 3)
+
+
+def test_standardised_mfccs_are_those_of_any_loudness() -> None:
+    features = replace(mfcc_features(), is_standardised=True)
+    sound = _sound(5000)
+    assert torch.allclose(features(sound), features(0.1 * sound), atol=1e-3)
+    assert not torch.allclose(mfcc_features()(sound), mfcc_features()(0.1 * sound), atol=1.0)

@@ -1,0 +1,92 @@
+"""Proves that a run may begin with the encoders of another, and keep them as they are."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from avrep.assemble import build_objective
+from avrep.config import RunConfig, StartConfig, parse_config
+from avrep.errors import ConfigError
+from avrep.pretrain import load_encoder, pretrain
+from avrep.training.checkpoint import latest_checkpoint, load_checkpoint
+
+MakeConfig = Callable[..., RunConfig]
+
+
+def _config(make: MakeConfig, first: Path, *, frozen: bool) -> RunConfig:
+    start = StartConfig(run=str(first), frozen=frozen)
+    return make(num_steps=4, warmup_steps=1).model_copy(update={"start": start, "seed": 1})
+
+
+def _weights(run: Path, *, trained: bool = True) -> dict[str, Tensor]:
+    return load_encoder(run, trained=trained).state_dict()
+
+
+def _same(some: dict[str, Tensor], others: dict[str, Tensor]) -> bool:
+    return all(others[name].equal(tensor) for name, tensor in some.items())
+
+
+def test_frozen_encoders_stay_as_the_first_run_left_them(
+    tiny_config: MakeConfig, tiny_run: Path, tmp_path: Path
+) -> None:
+    """Weights and the counts of batch norms; the head beside them is trained."""
+    config = _config(tiny_config, tiny_run, frozen=True)
+    pretrain(config, tmp_path / "run")
+    assert _same(_weights(tiny_run), _weights(tmp_path / "run"))
+    objective = build_objective(config)
+    before = {name: tensor.clone() for name, tensor in objective.state_dict().items()}
+    load_checkpoint(latest_checkpoint(tmp_path / "run"), objective)
+    trained = dict(objective.named_parameters())
+    heads = [name for name, weights in trained.items() if weights.requires_grad]
+    assert heads
+    assert not any(name.startswith("encoder.") for name in heads)
+    assert not _same({name: before[name] for name in heads}, objective.state_dict())
+
+
+def test_encoders_that_are_not_frozen_begin_there_and_go_on(
+    tiny_config: MakeConfig, tiny_run: Path, tmp_path: Path
+) -> None:
+    pretrain(_config(tiny_config, tiny_run, frozen=False), tmp_path / "run")
+    first, begun = _weights(tiny_run), _weights(tmp_path / "run", trained=False)
+    assert _same(first, begun)
+    assert not _same(first, _weights(tmp_path / "run"))
+
+
+def test_a_resumed_run_does_not_begin_again(
+    tiny_config: MakeConfig, tiny_run: Path, tmp_path: Path
+) -> None:
+    config = _config(tiny_config, tiny_run, frozen=False)
+    pretrain(config, tmp_path / "whole")
+    pretrain(config, tmp_path / "cut", stop_after=2)
+    pretrain(config, tmp_path / "cut", resume=True)
+    assert _same(_weights(tmp_path / "whole"), _weights(tmp_path / "cut"))
+
+
+def test_a_frozen_encoder_is_never_in_training_mode(
+    tiny_config: MakeConfig, tiny_run: Path
+) -> None:
+    objective = build_objective(_config(tiny_config, tiny_run, frozen=True)).train()
+    encoder = objective.encoders()["video"]
+    assert objective.training
+    assert not any(module.training for module in encoder.modules())
+    assert not encoder(torch.rand(1, 3, 4, 32, 32)).pooled.requires_grad
+
+
+def test_mistakes(tiny_config: MakeConfig, tiny_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no run at"):
+        pretrain(_config(tiny_config, tmp_path / "none", frozen=True), tmp_path / "run")
+    tree = _config(tiny_config, tiny_run, frozen=True).model_dump(mode="json")
+    wider = {**tree["video_encoder"], "base_width": 8}
+    with pytest.raises(ConfigError, match=r"is another one \(video_encoder.base_width: 4 -> 8\)"):
+        pretrain(parse_config({**tree, "video_encoder": wider}, "test"), tmp_path / "run")
+    sound = {
+        "video_encoder": None,
+        "audio_encoder": {"kind": "spectrogram_vit", "size": "micro"},
+        "objective": {"kind": "audiomae", "sampler": {"duration_s": 1.0, "min_s": 1.0}},
+    }
+    with pytest.raises(ConfigError, match="has no audio encoder, and this run needs one"):
+        pretrain(parse_config({**tree, **sound}, "test"), tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoints").exists()
