@@ -20,6 +20,7 @@ def frozen() -> Iterator[subprocess.Popen[bytes]]:
     """A process that heeds no request to end."""
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     os.kill(process.pid, signal.SIGSTOP)
+    os.waitpid(process.pid, os.WUNTRACED)
     yield process
     process.kill()
     process.wait()

@@ -136,7 +136,7 @@ def test_a_decode_leaves_nothing_for_the_collector(tmp_path: Path, cut: float) -
     wanted = at(0.5, 0.6, 5.0, 5.1, 7.9, audio_s=(0.5, 1.5))
 
     def decode_often() -> None:
-        for _ in range(100):
+        for _ in range(300):
             try:
                 decode(content, wanted, geometry)
             except MediaError:
@@ -148,8 +148,8 @@ def test_a_decode_leaves_nothing_for_the_collector(tmp_path: Path, cut: float) -
     used = used_bytes() - used_before
     left = [type(kept).__name__ for kept in gc.get_objects() if id(kept) not in before]
     assert not {"MediaFile", "DecodeRun", "InputContainer", "generator"} & set(left)
-    # A packet that is not let go is 148 bytes.
-    assert used < 100 * 50
+    # A packet that is not let go is 148 bytes; what else runs in this process takes some kB.
+    assert used < 300 * 50
 
 
 def test_freed_memory_is_used_again() -> None:
