@@ -39,11 +39,15 @@ import sys
 import numpy as np
 from avrep.errors import MediaError
 from avrep.media.decode import decode_views
+from avrep.media.memory import reuse_freed_memory
 from avrep.types import ClipTimes, Geometry
 from tests.cluster.test_isolate import overwritten
+
+# As a decode actor: what a stray access hits depends on what lies around it.
+reuse_freed_memory()
 content = open(sys.argv[1], "rb").read()
 times = ClipTimes(frames_s=np.array([2.0, 4.0]))
-for seed in range(int(sys.argv[2]), 400):
+for seed in range(int(sys.argv[2]), int(sys.argv[3])):
     print(seed, flush=True)
     try:
         decode_views(overwritten(content, seed), [times], Geometry(), decoder="decord")
@@ -62,15 +66,30 @@ def overwritten(content: bytes, seed: int) -> bytes:
 
 
 def crashing_seed(path: Path, first_seed: int) -> int:
-    """The first seed whose damage ends a process that decodes the file with decord."""
+    """The first seed whose damage ends every process that decodes the file with decord."""
+    seed = first_seed
+    while True:
+        found = _crash(path, seed, 400)
+        assert found is not None, "no damage ends decord's process"
+        # In a process that has decoded nothing before, too, and not by chance.
+        if all(_crash(path, found, found + 1) == found for _ in range(3)):
+            return found
+        seed = found + 1
+
+
+def _crash(path: Path, first_seed: int, end_seed: int) -> int | None:
+    """The first of some seeds at which the process ends, one after the other."""
+    numbers = [str(first_seed), str(end_seed)]
     done = subprocess.run(
-        [sys.executable, "-X", "faulthandler=0", "-c", _CRASH_FINDER, str(path), str(first_seed)],
+        [sys.executable, "-X", "faulthandler=0", "-c", _CRASH_FINDER, str(path), *numbers],
         capture_output=True,
         text=True,
         timeout=200,
         check=False,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
+    if done.returncode == 0:
+        return None
     assert done.returncode in (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS), done.stderr
     return int(done.stdout.split()[-1])
 
