@@ -38,12 +38,24 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     script = shlex.join([sys.executable, f"ray_jobs/{arguments[0]}.py", *arguments[1:]])
     with started_head() as client:
-        job = client.submit_job(
-            entrypoint=script,
-            runtime_env={"working_dir": str(_ROOT), "excludes": _EXCLUDED},
-        )
+        job = _submitted(client, script)
         asyncio.run(_follow(client, job))
         return 0 if client.get_job_status(job) == "SUCCEEDED" else 1
+
+
+def _submitted(client: "JobSubmissionClient", script: str) -> str:
+    """The number of the job; the agent that starts jobs comes up after the API that takes them."""
+    given_up_s = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return client.submit_job(
+                entrypoint=script,
+                runtime_env={"working_dir": str(_ROOT), "excludes": _EXCLUDED},
+            )
+        except RuntimeError as error:
+            if "No available agent" not in str(error) or time.monotonic() > given_up_s:
+                raise
+            time.sleep(0.5)
 
 
 async def _follow(client: "JobSubmissionClient", job: str) -> None:

@@ -47,6 +47,8 @@ from tests.cluster.test_isolate import overwritten
 reuse_freed_memory()
 content = open(sys.argv[1], "rb").read()
 times = ClipTimes(frames_s=np.array([2.0, 4.0]))
+for _ in range(int(sys.argv[4])):
+    decode_views(content, [times], Geometry(), decoder="decord")
 for seed in range(int(sys.argv[2]), int(sys.argv[3])):
     print(seed, flush=True)
     try:
@@ -71,22 +73,35 @@ def crashing_seed(path: Path, first_seed: int) -> int:
     while True:
         found = _crash(path, seed, 400)
         assert found is not None, "no damage ends decord's process"
-        # In a process that has decoded nothing before, too, and not by chance.
-        if all(_crash(path, found, found + 1) == found for _ in range(3)):
+        # Wherever its stray access goes: after more or less work, in memory of any content.
+        if all(
+            _crash(path, found, found + 1, num_before, fill) == found
+            for num_before, fill in ((0, "0"), (1, "85"), (4, "170"), (9, "255"))
+        ):
             return found
         seed = found + 1
 
 
-def _crash(path: Path, first_seed: int, end_seed: int) -> int | None:
-    """The first of some seeds at which the process ends, one after the other."""
-    numbers = [str(first_seed), str(end_seed)]
+def _crash(
+    path: Path, first_seed: int, end_seed: int, num_before: int = 0, fill: str = "0"
+) -> int | None:
+    """The first of some seeds at which the process ends, one after the other.
+
+    Args:
+        path: the file to damage.
+        first_seed: of the damage.
+        end_seed: the first that is not tried.
+        num_before: how often it decodes the file as it is first.
+        fill: what glibc fills memory with, that is allocated or freed; "0": nothing.
+    """
+    numbers = [str(first_seed), str(end_seed), str(num_before)]
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler=0", "-c", _CRASH_FINDER, str(path), *numbers],
         capture_output=True,
         text=True,
         timeout=200,
         check=False,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "MALLOC_PERTURB_": fill},
     )
     if done.returncode == 0:
         return None
@@ -125,12 +140,14 @@ def test_a_decoder_that_ends_its_process(
 ) -> None:
     """Two files of twenty; the same stream from 1 and 3 actors, and where they were known before.
 
-    In the run with three actors, good items' actors are killed as well, and are not blamed.
+    In the run with three actors, good items' actors are killed as well, and are not blamed. Where a
+    stray access goes is chance: now and then a file is refused that has ended every process so far.
     """
     source, steps = make_source(crashing_catalog, decoder="decord"), range(15)
     writer = QuarantineWriter(tmp_path, rank=0)
     received: dict[int, list[str]] = {1: [], 3: []}
     blamed: dict[int, set[str]] = {1: set(), 3: set()}
+    num_crashed = 0
     for num_actors in (3, 1):
         with (
             ray_stream(source, steps, num_actors=num_actors) as stream,
@@ -142,16 +159,18 @@ def test_a_decoder_that_ends_its_process(
                 writer.add(batch.step, batch.failures)
                 for failure in batch.failures:
                     blamed[num_actors].add(failure.key)
-                    assert (failure.stage, failure.error) == ("crash", "MediaError")
-                    assert failure.attempts == 3
+                    num_crashed += failure.stage == "crash"
+                    assert (failure.stage, failure.attempts) in (("crash", 3), ("video", 1))
+                    assert failure.error == "MediaError"
                     assert failure.node == socket.gethostname()
                     assert failure.uri.endswith(f"{failure.key}.mp4")
         assert len(strikes.hit) == (2 if num_actors == 3 else 0)
     assert blamed == {1: {"bad-5", "bad-12"}, 3: {"bad-5", "bad-12"}}
+    assert num_crashed >= 2
     assert received[1] == received[3]
     known_bad = KnownBad(replace(entry, step=0) for entry in read_quarantine(tmp_path))
     informed = replace(source, known_bad=known_bad)
     assert plain_digests(informed, steps) == received[1]
     record_property("fault", "decord ends its process: 2,000 bytes of an MP4 overwritten")
     record_property("planted", 2)
-    record_property("result", "2 items reported as crash; same with 1 and 3 actors, and when known")
+    record_property("result", "2 items reported; same with 1 and 3 actors, and when known")
