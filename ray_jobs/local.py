@@ -74,12 +74,14 @@ def started_head() -> Iterator["JobSubmissionClient"]:
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     # Ray puts sockets there, whose paths must be short.
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
-        port, dashboard_port = _free_ports(2)
+        port, dashboard_port, agent_port = _free_ports(3)
         head = subprocess.Popen(
             [
                 str(Path(sys.executable).parent / "ray"),
                 *("start", "--head", "--block", "--disable-usage-stats"),
                 *("--port", str(port), "--dashboard-port", str(dashboard_port)),
+                # Beside another Ray that has the usual one, the agent that starts jobs gives up.
+                *("--dashboard-agent-listen-port", str(agent_port)),
                 *("--temp-dir", folder),
             ],
             stdout=subprocess.DEVNULL,

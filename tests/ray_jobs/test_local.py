@@ -23,7 +23,8 @@ objective:
 train: {batch_size: 4, num_steps: 3, optim: {lr: 0.1}, device: cpu, num_threads: 1}
 """
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+# Beside another Ray, as on a machine where somebody uses one.
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]
 
 
 def _job(*arguments: str) -> subprocess.CompletedProcess[str]:
