@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Generator, Iterator
+from functools import cache
 from io import StringIO
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from xdist.remote import Producer
+from xdist.scheduler.loadfile import LoadFileScheduling
 
 from avrep.config import RunConfig, parse_config
 from avrep.media.catalog import Catalog
@@ -31,6 +34,24 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         report.outcome = "failed"
         report.longrepr = f"nothing may be skipped here, but: {report.longrepr}"
     return report
+
+
+class _FilesTogether(LoadFileScheduling):
+    """A file stays in one process, and all files that use Ray stay in the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "ray" if "ray_cluster" in _source(file) else file
+
+
+@cache
+def _source(file: str) -> str:
+    return (Path(__file__).parents[1] / file).read_text()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    """With `-n`: one Ray instance a session."""
+    return _FilesTogether(config, log)
 
 
 def pytest_terminal_summary(

@@ -43,10 +43,15 @@ def test_cpu_time_counts_children_alive_and_ended() -> None:
     assert 0.4 <= alive_s <= ended_s
 
 
-def test_sleeping_costs_no_cpu_time() -> None:
+def cpu_of_a_nap_s() -> float:
     began_s = cpu_of_tree_s()
     time.sleep(0.2)
-    assert cpu_of_tree_s() - began_s < 0.15
+    return cpu_of_tree_s() - began_s
+
+
+def test_sleeping_costs_no_cpu_time() -> None:
+    # In a child: this process may have others, Ray's among them, that work meanwhile.
+    assert in_child(cpu_of_a_nap_s) < 0.15
 
 
 def test_a_window_takes_whole_passes_after_the_first_batches() -> None:

@@ -26,6 +26,8 @@ from avrep.sampling.spec import ViewSpec
 from avrep.sampling.sync import SyncConfig, offset_number, offsets_s
 from avrep.types import Geometry, View
 
+pytestmark = pytest.mark.slow
+
 _RATE_HZ = 16000
 _DRAWS = 48
 _CONFIG = SyncConfig(num_frames=10, fps=25.0, max_offset_s=0.2, num_offsets=5, jitter_s=0.02)
