@@ -6,7 +6,10 @@ It carries an FFmpeg of 2021 that can crash or hang on damaged media: run it in 
 """
 
 import io
-from collections.abc import Sequence
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import BinaryIO
 
 import numpy as np
@@ -50,10 +53,9 @@ class _DecordFrames:
                 "(Linux x86-64 and Windows only), or decoder: pyav"
             ) from None
         self._error = decord.DECORDError
-        file = io.BytesIO(source) if isinstance(source, bytes) else source
-        file.seek(0)
         try:
-            self._reader = decord.VideoReader(file, ctx=decord.cpu(0), num_threads=1)
+            with _readable(source) as file:
+                self._reader = decord.VideoReader(file, ctx=decord.cpu(0), num_threads=1)
         except (self._error, RuntimeError) as error:
             raise MediaError("video", f"decord: {_first_line(error)}") from None
         num_frames = len(self._reader)
@@ -69,6 +71,24 @@ class _DecordFrames:
             raise MediaError("video", f"decord: {_first_line(error)}") from None
 
 
+@contextmanager
+def _readable(source: bytes | BinaryIO) -> Iterator[str | BinaryIO]:
+    """What decord may open: on Linux the path of a file in memory.
+
+    Of bytes that it is given, it reads past the end wherever a damaged table points there: other
+    memory of this process, or a segmentation fault. A file is read by FFmpeg, which stops.
+    """
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    file.seek(0)
+    if not hasattr(os, "memfd_create"):
+        yield file
+        return
+    with os.fdopen(os.memfd_create("avrep-decord"), "wb") as memory:
+        shutil.copyfileobj(file, memory)
+        memory.flush()
+        yield f"/proc/self/fd/{memory.fileno()}"
+
+
 def _refuse_what_decord_gets_wrong(media: MediaFile, table: FrameTimes) -> None:
     """Measured with decord 0.6: each of these gave other frames than those asked for."""
     container = media.container.format.name
@@ -78,6 +98,10 @@ def _refuse_what_decord_gets_wrong(media: MediaFile, table: FrameTimes) -> None:
         raise MediaError("video", "decord miscounts behind edit lists; use decoder: pyav")
     if table.has_open_groups:
         raise MediaError("video", "decord misses frames in open groups; use decoder: pyav")
+    # It makes room for as many as a table says, and where that fails, ends the process.
+    claimed = media.video.frames if media.video else 0
+    if claimed > media.limits.max_packets:
+        raise MediaError("video", f"the container says that it has {claimed:,} frames")
     if media.video is not media.container.streams.best("video"):
         raise MediaError("video", "decord cannot choose this stream; use decoder: pyav")
 

@@ -20,6 +20,7 @@ from avrep.media.synth_timing import TimingSpec, write_timing_clip
 from avrep.types import Clip, ClipTimes, Geometry
 
 from .decode_truth import at
+from .mp4_tables import claiming_frames, pointing_past_the_end
 
 DECODERS: tuple[DecoderName, ...] = ("decord", "torchcodec")
 SPECS = {
@@ -167,6 +168,28 @@ def test_what_a_library_gets_wrong_is_refused(
         decode_with(name, media_root / file, times, [Geometry()], tmp_path)
     assert caught.value.stage == "video"
     assert decode((media_root / file).read_bytes(), times, Geometry()).video is not None
+
+
+def test_decord_does_not_read_past_the_end_of_a_file(tmp_path: Path) -> None:
+    """Of bytes in memory it does, and ends the process: the file must reach it as a file."""
+    path = tmp_path / "c.mp4"
+    write_timing_clip(path, TimingSpec())
+    path.write_bytes(pointing_past_the_end(path.read_bytes()))
+    [clip] = decode_with("decord", path, at(0.1, 2.5), [Geometry()], tmp_path)
+    assert clip.video is not None
+    assert read_frame_number(clip.video[0]) == read_frame_number(
+        np.asarray(decode(path.read_bytes(), at(0.1), Geometry()).video)[0]
+    )
+
+
+def test_decord_makes_no_room_for_frames_that_a_file_only_claims(tmp_path: Path) -> None:
+    path = tmp_path / "c.mp4"
+    write_timing_clip(path, TimingSpec())
+    path.write_bytes(claiming_frames(path.read_bytes(), 2_000_000_000))
+    with pytest.raises(MediaError, match=r"says that it has 2,000,000,\d+ frames") as caught:
+        decode_with("decord", path, at(0.1), [Geometry()], tmp_path)
+    assert caught.value.stage == "video"
+    assert decode(path.read_bytes(), at(0.1), Geometry()).video is not None
 
 
 @pytest.mark.parametrize("name", DECODERS)
