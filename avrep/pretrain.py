@@ -220,7 +220,7 @@ def load_encoder(
     run_dir = Path(run_dir)
     config = read_run_config(run_dir)
     objective = build_objective(config)
-    encoders = objective.encoders()
+    encoders = objective.evaluated()
     if kind not in encoders:
         raise ConfigError(
             f"{run_dir} trained no {kind} encoder, but {' and '.join(sorted(encoders))}: "
@@ -253,6 +253,7 @@ def _start_encoders(config: RunConfig, objective: Objective) -> None:
             )
         trained = load_encoder(run_dir, "audio" if kind == "audio" else "video")
         encoder.load_state_dict(trained.state_dict())
+    objective.restart_teachers()
 
 
 def _found_from_anywhere(config: RunConfig) -> RunConfig:

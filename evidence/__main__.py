@@ -15,8 +15,10 @@ from evidence.cells import Cell, read_cells, write_cells
 from evidence.lines import lines_of
 from evidence.methods import METHODS
 from evidence.report import table_rows, write_page
+from evidence.training import study_name
 
 _ROOT = Path(__file__).resolve().parents[1]
+_WIDTH = 130
 
 
 def main() -> None:
@@ -30,12 +32,12 @@ def main() -> None:
     unknown = set(chosen.methods) - set(METHODS)
     if unknown:
         parser.error(f"no method {', '.join(sorted(unknown))}; there are {', '.join(METHODS)}")
-    work = chosen.work.resolve()
+    work, seeds = chosen.work.resolve(), range(chosen.seeds)
     torch.set_num_threads(chosen.threads)
     # What was measured stays measured: an interrupted command goes on where it stopped.
-    for seed in range(chosen.seeds):
+    for seed in seeds:
         for method in chosen.methods or METHODS:
-            path = work / "cells" / f"{method}-seed{seed}.json"
+            path = _cells_path(work, method, seed)
             if not path.is_file():
                 made = describe_machine()
                 try:
@@ -43,10 +45,15 @@ def main() -> None:
                 except ConfigError as error:
                     parser.exit(2, f"{method}: {error}\n")
                 write_cells(path, [replace(cell, made=made) for cell in cells])
-    cells = read_cells(work / "cells")
+    # Of all methods, whichever were chosen now; what another recipe gave is left out.
+    cells = read_cells(_cells_path(work, method, seed) for method in METHODS for seed in seeds)
     page = write_page(chosen.out, cells)
     _print(cells)
     print(f"page: {page}")
+
+
+def _cells_path(work: Path, method: str, seed: int) -> Path:
+    return work / "cells" / f"{study_name(method, seed)}.json"
 
 
 def _print(cells: list[Cell]) -> None:
@@ -58,7 +65,8 @@ def _print(cells: list[Cell]) -> None:
         table.add_column("verdict")
         for row in table_rows([line for line in lines if line.question == question]):
             table.add_row(*row)
-        Console().print(table)
+        # Narrower than this, the verdict would be a column of single words.
+        Console(width=max(_WIDTH, Console().width)).print(table)
 
 
 if __name__ == "__main__":

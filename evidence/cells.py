@@ -1,6 +1,7 @@
 """What was measured of one method with one seed, as JSON on disk."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,10 +60,11 @@ def write_cells(path: Path, cells: list[Cell]) -> None:
     partial.replace(path)
 
 
-def read_cells(folder: Path) -> list[Cell]:
-    """All cells of a folder, by method and seed."""
+def read_cells(paths: Iterable[Path]) -> list[Cell]:
+    """The cells of the files among these that are there."""
     return [
         Cell(**cell)
-        for path in sorted(folder.glob("*.json"))
+        for path in paths
+        if path.is_file()
         for cell in json.loads(path.read_text(encoding="utf-8"))
     ]

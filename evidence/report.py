@@ -10,9 +10,9 @@ from evidence.plot import plot_lines
 
 _WORDS = """# What each objective learns in a few minutes
 
-Written by `make evidence`. Each objective was trained by its recipe in `configs/evidence/` on two
-CPU cores, as many times as the table says, each time with another seed, and measured on items that
-it was not trained on or by a probe whose test items are other speakers or videos. *Untrained* is the
+Written by `make evidence`. Each objective was trained by its recipe in `configs/evidence/` on CPU
+cores, as many times as the table says, each time with another seed, and measured on items that it
+was not trained on or by a probe whose test items are other speakers or videos. *Untrained* is the
 same encoder before its first step; *hand-made* is what one would try without any learning.
 Intervals are 95 %, over seeds and items. A difference is called so when its interval leaves out 0.
 The head of each recipe says what else was tried.

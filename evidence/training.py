@@ -1,16 +1,17 @@
 """Training one method of the evidence: its recipe, on a corpus, with a seed."""
 
+import hashlib
 import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
 from torch import get_num_threads
 
-from avrep.config import RunConfig, differences, load_config
-from avrep.errors import ConfigError
+from avrep.config import RunConfig, load_config
 from avrep.pipeline.stream import OpenStream, plain_stream
-from avrep.pretrain import MAY_CHANGE_ON_RESUME, pretrain, read_run_config
+from avrep.pretrain import pretrain
 from avrep.report.progress import train_progress
 from avrep.training.checkpoint import checkpoints
 from avrep.training.loop import StepRecord
@@ -26,6 +27,13 @@ class TrainedRun:
     facts: dict[str, float]
     """"steps", "cpu_s" (of this process, decoding included), "first_loss" and "last_loss" (of the
     logged steps the first, and the mean of the last ten)."""
+
+
+def study_name(method: str, seed: int) -> str:
+    """What a method's files of one seed are called: of a recipe that has changed, otherwise."""
+    recipe = yaml.safe_load(_recipe(method).read_text(encoding="utf-8"))
+    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+    return f"{method}-seed{seed}-{digest[:8]}"
 
 
 def train_run(
@@ -48,17 +56,12 @@ def train_run(
         seed: the run's.
         changes: further overrides, `key=value`.
         open_stream: where clips come from.
-
-    Raises:
-        ConfigError: what an earlier command trained had another recipe.
     """
-    folder = work / "runs" / f"{method}-seed{seed}"
+    folder = work / "runs" / study_name(method, seed)
     here = [f"data.catalog={catalog}", f"seed={seed}", f"train.num_threads={get_num_threads()}"]
-    config = load_config(_RECIPES / f"{method}.yaml", [*here, *changes])
+    config = load_config(_recipe(method), [*here, *changes])
     facts = folder / "facts.json"
-    if facts.is_file():
-        _check_same_recipe(config, folder)
-    else:
+    if not facts.is_file():
         spent = _train(config, folder, f"{method}, seed {seed}", open_stream)
         losses = _losses(folder)
         told = {
@@ -96,12 +99,5 @@ def _losses(folder: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in lines]
 
 
-def _check_same_recipe(config: RunConfig, folder: Path) -> None:
-    trained = read_run_config(folder).model_dump(mode="json")
-    changed = differences(trained, config.model_dump(mode="json"))
-    told = [f"{path}: {what}" for path, what in changed.items() if path not in MAY_CHANGE_ON_RESUME]
-    if told:
-        raise ConfigError(
-            f"{folder} was trained by another recipe ({', '.join(told)}); remove the folder to "
-            "train again"
-        )
+def _recipe(method: str) -> Path:
+    return _RECIPES / f"{method}.yaml"

@@ -19,6 +19,7 @@ from avrep.pipeline.stream import OpenStream, open_mixture, plain_stream
 from avrep.pretrain import pretrain
 from avrep.report.ledger_table import audit_run
 from avrep.training.loop import StepRecord
+from avrep.types import Address
 from tests.faults.runs import digest
 
 _NUM_STEPS = 4
@@ -135,6 +136,24 @@ def test_another_corpus_does_not_pass_for_the_same(
     moved = config.model_copy(update={"corpora": {"speech": other}})
     with pytest.raises(ConfigError, match="gives other items than those that"):
         _run(moved, tmp_path / "run", resume=True)
+
+
+def test_ranks_share_each_corpus_of_a_step(config: RunConfig) -> None:
+    sources = training_sources(config, build_objective(config))
+
+    def addresses(rank: int, world_size: int) -> Iterator[tuple[list[Address], list[Address]]]:
+        steps = range(1, _NUM_STEPS)
+        with open_mixture(plain_stream, sources, steps, rank, world_size) as stream:
+            for batch in stream:
+                yield list(batch.addresses), list(batch.others["speech"].addresses)
+
+    shares = zip(addresses(0, 2), addresses(1, 2), strict=True)
+    for whole, (first, second) in zip(addresses(0, 1), shares, strict=True):
+        assert (len(first[0]), len(first[1])) == (_SEEN // 2, _HEARD // 2)
+        assert (sorted(first[0] + second[0]), sorted(first[1] + second[1])) == (
+            sorted(whole[0]),
+            sorted(whole[1]),
+        )
 
 
 @pytest.mark.ray

@@ -39,6 +39,10 @@ class MomentumCopy(nn.Module, Generic[M]):
     def forward(self, *inputs: Any, **options: Any) -> Any:
         return self.module(*inputs, **options)
 
+    def restart(self, original: M) -> None:
+        """Take the original's weights and buffers as they are."""
+        self.module.load_state_dict(original.state_dict())
+
     @torch.no_grad()
     def update(self, original: nn.Module, momentum: float) -> None:
         """Makes each parameter t of the copy m t + (1 - m) s, with s the original's (MoCo, eq. 2).

@@ -122,7 +122,18 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def encoders(self) -> dict[str, Encoder]:
-        """What evaluators get: "video", "audio"."""
+        """What is trained: "video", "audio"."""
+
+    def evaluated(self) -> dict[str, Encoder]:
+        """What evaluators, and runs that start from this one, get: where a method's results are its
+        teacher's, the teacher; by default the encoders.
+        """
+        return self.encoders()
+
+    def restart_teachers(self) -> None:
+        """Make moving averages copies of what they follow; called when the encoders were given the
+        weights that they begin with.
+        """
 
     def check_catalog(self, catalog: Catalog) -> None:
         """Refuse a corpus that does not go with what it trains on; a run asks before it begins.

@@ -58,11 +58,15 @@ class Joint(Objective):
 
     def encoders(self) -> dict[str, Encoder]:
         found: dict[str, Encoder] = {}
-        for name, part in [*self._named(), *_named(self.others)]:
+        for name, part in self._all():
             for kind, encoder in part.encoders().items():
                 if found.setdefault(kind, encoder) is not encoder:
                     raise ValueError(f"{name} has another {kind} encoder than the parts before it")
         return found
+
+    def restart_teachers(self) -> None:
+        for _, part in self._all():
+            part.restart_teachers()
 
     def forward(self, batch: BatchTensors, rng: torch.Generator) -> LossOut:
         loss = torch.zeros((), device=rng.device)
@@ -92,8 +96,12 @@ class Joint(Objective):
             part.check_catalog(catalog)
 
     def after_step(self, step: int, total_steps: int) -> None:
-        for _, part in [*self._named(), *_named(self.others)]:
+        for _, part in self._all():
             part.after_step(step, total_steps)
+
+    def _all(self) -> Iterator[tuple[str, Objective]]:
+        yield from self._named()
+        yield from _named(self.others)
 
     def _named(self) -> Iterator[tuple[str, Objective]]:
         return _named(self.parts)

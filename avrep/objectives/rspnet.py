@@ -158,6 +158,9 @@ class Rspnet(Objective):
         loss = config.appearance_weight * appearance_loss + config.speed_weight * speed_loss
         return LossOut(loss=loss, metrics=metrics)
 
+    def restart_teachers(self) -> None:
+        self.key_network.restart(self.query_network)
+
     def after_step(self, step: int, total_steps: int) -> None:
         del step, total_steps  # The momentum is the same at every step.
         self.key_network.update(self.query_network, self.config.momentum)

@@ -64,8 +64,7 @@ class Vjepa(MaskedClips):
     places' features; the targets are those that a momentum copy of the encoder, shown the whole
     clip, gives these places, each token normalised by itself. The loss is the mean over the ways of
     masking. The teacher moves on in `after_step`. Wanted is a `TubeletVit` with "separable"
-    positions; others are taken too. The encoder that is trained is handed to evaluators; the
-    published results are the teacher's, which at a momentum near 1 follows it.
+    positions; others are taken too. Evaluators get the teacher, as in the published results.
 
     Masks: the size of the blocks is a function of (seed, step), their places one of (seed, the
     clip's address, the view's number). As released, kept and hidden places are cut to the
@@ -129,6 +128,12 @@ class Vjepa(MaskedClips):
         for mask_kind, loss in enumerate(losses):
             metrics[f"mask{mask_kind}_loss"] = loss.detach()
         return LossOut(loss=torch.stack(losses).mean(), metrics=metrics)
+
+    def evaluated(self) -> dict[str, Encoder]:
+        return {"video": self.teacher.module}
+
+    def restart_teachers(self) -> None:
+        self.teacher.restart(self.encoder)
 
     def after_step(self, step: int, total_steps: int) -> None:
         first, last = self.config.momentum

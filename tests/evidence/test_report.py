@@ -48,9 +48,10 @@ def cell(
 
 def test_cells_come_back_as_written(tmp_path: Path) -> None:
     first, second = cell(0.5, 0.3, 0.4), cell(0.5, 0.3, seed=1, method="vjepa")
-    write_cells(tmp_path / "cells" / "b.json", [second])
-    write_cells(tmp_path / "cells" / "a.json", [first, first])
-    assert read_cells(tmp_path / "cells") == [first, first, second]
+    paths = [tmp_path / "cells" / name for name in ("a.json", "none.json", "b.json")]
+    write_cells(paths[0], [first, first])
+    write_cells(paths[2], [second])
+    assert read_cells(paths) == [first, first, second]
 
 
 @pytest.mark.parametrize(

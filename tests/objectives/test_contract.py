@@ -322,6 +322,18 @@ def test_encoders_are_those_handed_in_and_part_of_the_objective(
     )
 
 
+@_EACH
+def test_given_weights_reach_the_teachers_too(build: Callable[[int], Objective]) -> None:
+    objective, other = build(0), build(1)
+    given = other.encoders()
+    for kind, encoder in objective.encoders().items():
+        encoder.load_state_dict(given[kind].state_dict())
+    objective.restart_teachers()
+    for kind, encoder in objective.evaluated().items():
+        for name, tensor in encoder.state_dict().items():
+            assert tensor.equal(given[kind].state_dict()[name]), name
+
+
 def test_a_loss_or_metric_of_another_form_is_refused() -> None:
     with pytest.raises(ValueError, match=r"float32\[\], got float32\[2\]"):
         LossOut(loss=torch.zeros(2))

@@ -224,6 +224,16 @@ def test_the_encoder_handed_out_is_the_one_that_learns() -> None:
     assert objective.key_network.module.encoder is not encoder
 
 
+def test_the_key_network_begins_again_where_the_query_network_is() -> None:
+    objective = _colour_objective()
+    for weights in objective.query_network.parameters():
+        weights.data += 1
+    objective.restart_teachers()
+    keys = objective.key_network.module.state_dict()
+    for name, tensor in objective.query_network.state_dict().items():
+        assert keys[name].equal(tensor), name
+
+
 def test_other_views_are_refused() -> None:
     objective = _colour_objective(queue_size=4)
     red, green = _clips([[1, 0, 0]]), _clips([[0, 1, 0], [0, 1, 0]])
