@@ -35,7 +35,7 @@ test-slow: $(STAMP)  ## the slow tests, but for those of `make prove`
 prove: $(STAMP)  ## plant faults in the stream, and print what each of them cost
 	$(BIN)/pytest -q -m faults
 
-bench: $(STAMP)  ## measure speed beside other loaders (about 15 minutes); writes benchmarks/results
+bench: $(STAMP)  ## measure speed beside other loaders (about 25 minutes); writes benchmarks/results
 	$(BIN)/python -m benchmarks
 
 bench-quick: $(STAMP)  ## the same roughly, in a few minutes; writes runs/bench/quick

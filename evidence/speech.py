@@ -30,7 +30,7 @@ from avrep.models.waveform import Waveform
 from avrep.pretrain import load_encoder
 from evidence.cells import Cell
 from evidence.corpora import folder_catalog, media_folder
-from evidence.training import train_run
+from evidence.training import TrainedRun, train_run
 
 LAYER = 3
 """Of four, for every method: the one at which HuBERT had been measured before."""
@@ -61,7 +61,35 @@ def measure_digits(method: str, work: Path, pictures: Path, seed: int) -> list[C
     """
     del pictures
     catalog = digits_catalog(work)
-    run = train_run(work, method, catalog, seed, *_labels(method, work, catalog))
+    return [_digit_cell(method, train_run(work, method, catalog, seed), catalog, seed)]
+
+
+def measure_hubert(work: Path, pictures: Path, seed: int) -> list[Cell]:
+    """The same of HuBERT's two iterations: targets from MFCCs, then from a layer of the first."""
+    del pictures
+    catalog = digits_catalog(work)
+    first = _train_hubert(work, catalog, seed, work / "labels" / "mfcc", None)
+    labels = work / "labels" / first.folder.name
+    second = _train_hubert(work, catalog, seed, labels, first.folder)
+    return [
+        _digit_cell("hubert", first, catalog, seed),
+        _digit_cell("hubert, second iteration", second, catalog, seed),
+    ]
+
+
+def _train_hubert(
+    work: Path, catalog: Path, seed: int, labels: Path, first: Path | None
+) -> TrainedRun:
+    """One iteration: 100 clusters of standardised features, and HuBERT trained on them."""
+    clusters = LabelConfig(num_clusters=100, standardise=True, run=first, layer=LAYER)
+    label_corpus(catalog, labels, clusters)
+    iteration = "-second" if first else ""
+    return train_run(
+        work, "hubert", catalog, seed, f"objective.labels={labels}", iteration=iteration
+    )
+
+
+def _digit_cell(method: str, run: TrainedRun, catalog: Path, seed: int) -> Cell:
     recordings = read_digits(catalog)
 
     def right(features: Vectors) -> list[float]:
@@ -72,7 +100,7 @@ def measure_digits(method: str, work: Path, pictures: Path, seed: int) -> list[C
         for flag in (True, False)
     )
     pairs = zip(recordings.speakers, recordings.digits, strict=True)
-    cell = Cell(
+    return Cell(
         method=method,
         question="which digit is spoken, by a speaker whom the probe never heard",
         seed=seed,
@@ -87,7 +115,6 @@ def measure_digits(method: str, work: Path, pictures: Path, seed: int) -> list[C
         note=_note(recordings),
         facts=run.facts,
     )
-    return [cell]
 
 
 def digits_catalog(work: Path) -> Path:
@@ -204,15 +231,6 @@ def _sound_encoder(run: Path, *, trained: bool) -> SpectrogramVit | Waveform:
     return encoder
 
 
-def _labels(method: str, work: Path, catalog: Path) -> tuple[str, ...]:
-    """HuBERT's targets: 100 clusters of standardised MFCCs, found once for all seeds."""
-    if method != "hubert":
-        return ()
-    out = work / "fsdd_labels"
-    label_corpus(catalog, out, LabelConfig(num_clusters=100, standardise=True))
-    return (f"objective.labels={out}",)
-
-
 def _note(recordings: Digits) -> str:
     return (
         f"layer {LAYER} of 4, mean and standard deviation over time, standardised, logistic "
@@ -223,7 +241,7 @@ def _note(recordings: Digits) -> str:
 
 
 SPEECH = {
-    method: partial(measure_digits, method)
-    for method in ("ssast", "audiomae", "wav2vec2", "hubert")
+    **{method: partial(measure_digits, method) for method in ("ssast", "audiomae", "wav2vec2")},
+    "hubert": measure_hubert,
 }
 """The methods that are measured so."""

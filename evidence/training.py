@@ -42,6 +42,7 @@ def train_run(
     catalog: Path,
     seed: int,
     *changes: str,
+    iteration: str = "",
     open_stream: OpenStream = plain_stream,
 ) -> TrainedRun:
     """Train `configs/evidence/METHOD.yaml`; what an earlier command did of it is taken as it is.
@@ -55,9 +56,10 @@ def train_run(
         catalog: what to train on.
         seed: the run's.
         changes: further overrides, `key=value`.
+        iteration: told in the folder's name, where a recipe is trained more than once.
         open_stream: where clips come from.
     """
-    folder = work / "runs" / study_name(method, seed)
+    folder = work / "runs" / f"{study_name(method, seed)}{iteration}"
     here = [f"data.catalog={catalog}", f"seed={seed}", f"train.num_threads={get_num_threads()}"]
     config = load_config(_recipe(method), [*here, *changes])
     facts = folder / "facts.json"
