@@ -163,8 +163,10 @@ def train(
     from avrep.cluster.run import train_run
     from avrep.config import load_config
 
-    train_run(load_config(config, overrides or []), out, resume=resume)
-    print(f"run in {out}; next: avrep evaluate {out}")
+    loaded = load_config(config, overrides or [])
+    train_run(loaded, out, resume=resume)
+    # Encoders of sound are not evaluated yet.
+    print(f"run in {out}; next: avrep {'evaluate' if loaded.video_encoder else 'report'} {out}")
 
 
 @app.command()
