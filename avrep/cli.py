@@ -292,8 +292,8 @@ def _retry(run: Path, corpus: str, entries: Sequence["QuarantineEntry"]) -> tupl
     from avrep.assemble import build_objective, training_sources
     from avrep.cluster.run import open_streams
     from avrep.pipeline.quarantine_retry import retry_items
-    from avrep.pretrain import read_run_config
     from avrep.report.progress import count_progress
+    from avrep.trained import read_run_config
 
     config = read_run_config(run)
     source = training_sources(config, build_objective(config))[corpus]
