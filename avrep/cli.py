@@ -154,16 +154,26 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint.")
     ] = False,
+    resume_if_begun: Annotated[
+        bool,
+        typer.Option(
+            "--resume-if-begun",
+            help="Go on if there is a checkpoint: for a command that is started again when it dies.",
+        ),
+    ] = False,
     overrides: Overrides = None,
 ) -> None:
     """Pretrain an encoder.
 
     Example: `avrep train configs/quickstart.yaml --set data.catalog=corpus.parquet -o runs/first`
     """
+    from avrep.assemble import checkpoint_store
     from avrep.cluster.run import train_run
     from avrep.config import load_config
 
-    train_run(load_config(config, overrides or []), out, resume=resume)
+    loaded = load_config(config, overrides or [])
+    has_begun = resume_if_begun and bool(checkpoint_store(loaded, out).checkpoints())
+    train_run(loaded, out, resume=resume or has_begun)
     print(f"run in {out}; next: avrep evaluate {out}")
 
 

@@ -237,7 +237,8 @@ def _state_tensor(files: PieceFiles, name: str, key: str, parameter: Tensor) -> 
     found = files.read_like(name, parameter)
     if found.shape != parameter.shape:
         raise RuntimeError(f"{name} is {list(found.shape)}, here {list(parameter.shape)}")
-    return found.clone()
+    # Ordered in memory as the parameter is, so that sums over it are taken in the same order.
+    return torch.empty_like(parameter, dtype=found.dtype).copy_(found)
 
 
 @contextmanager

@@ -145,7 +145,7 @@ def test_a_crash_while_writing_leaves_the_last_one(
     with pytest.raises(OSError, match=r"cannot write .*disk full.*earlier checkpoints are whole"):
         save(store, make_state(2), model, optimizer)
     monkeypatch.undo()
-    assert load_checkpoint(store.latest(), make_model(), optimizer).step == 1
+    assert load_checkpoint(store.latest(), model, optimizer).step == 1
     save(store, make_state(2), model, optimizer)
     assert read_state(store.latest()).step == 2
 
@@ -169,7 +169,7 @@ def test_a_full_disk_is_one_error_and_the_last_one_stays(
             save(store, make_state(2), model, optimizer)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert load_checkpoint(store.latest(), make_model(), optimizer).step == 1
+    assert load_checkpoint(store.latest(), model, optimizer).step == 1
     assert Path(store.latest().url) == first
 
 
