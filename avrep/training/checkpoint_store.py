@@ -174,7 +174,10 @@ class CheckpointStore:
         root = Path(open_storage(self.url, self.storage)[1])
         for folder in root.glob("step-*"):
             with suppress(FileNotFoundError, NotADirectoryError):
-                names += [f"{folder.name}/{file.name}" for file in folder.iterdir()]
+                # Of an empty one, which was being made or removed, the folder itself.
+                names += [f"{folder.name}/{file.name}" for file in folder.iterdir()] or [
+                    folder.name
+                ]
         return names
 
     def _fetch(self, checkpoint: Checkpoint, path: Path) -> None:

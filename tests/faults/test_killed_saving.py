@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 _SCRIPT = Path(__file__).with_name("killed_trainer.py")
 _NUM_KILLS = 20
-_NUM_STEPS = 120
+_NUM_STEPS = 80
 
 
 def test_a_trainer_killed_while_it_saves(

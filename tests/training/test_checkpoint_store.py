@@ -105,6 +105,10 @@ def test_a_folder_that_is_half_removed_does_not_look_whole(
         store.remove(store.latest())
     assert sorted(path.name for path in (tmp_path / "step-00000005").iterdir()) == ["a", "z"]
     assert store.checkpoints() == []
+    monkeypatch.undo()
+    (tmp_path / "step-00000006").mkdir()
+    store.remove_torn()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
