@@ -45,9 +45,11 @@ class CheckpointWriter:
         self._host = _HostCopy()
         self._thread: Thread | None = None
         self._error: Exception | None = None
+        # Asked once: where training is torn down meanwhile, every rank would be the first of one.
+        self._rank, self._num_ranks = parallel.rank(), parallel.world_size()
         # Of its own: the ranks' main threads speak over theirs meanwhile.
         self._group = (
-            dist.new_group(backend="gloo", timeout=_PATIENCE) if parallel.world_size() > 1 else None
+            dist.new_group(backend="gloo", timeout=_PATIENCE) if self._num_ranks > 1 else None
         )
 
     def save(self, state: RunState, objective: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -57,9 +59,8 @@ class CheckpointWriter:
             OSError, ShardError: the one before it could not be written, on any rank.
         """
         self.wait()
-        rank, num_ranks = parallel.rank(), parallel.world_size()
-        part = self._host.of(own_part(objective, optimizer, rank, num_ranks))
-        state = replace(state, num_ranks=num_ranks)
+        part = self._host.of(own_part(objective, optimizer, self._rank, self._num_ranks))
+        state = replace(state, num_ranks=self._num_ranks)
         self._thread = Thread(
             target=self._write, args=(state, part), name="checkpoint", daemon=True
         )
@@ -103,7 +104,7 @@ class CheckpointWriter:
             self._error = error
 
     def _make_whole(self, checkpoint: Checkpoint, state: RunState) -> None:
-        if not parallel.is_first():
+        if self._rank != 0:
             return
         write_state(checkpoint, state)
         found = self._store.checkpoints()
@@ -128,7 +129,7 @@ class CheckpointWriter:
         except Exception as error:
             failed = error
         if self._group is not None:
-            told: list[str | None] = [None] * parallel.world_size()
+            told: list[str | None] = [None] * self._num_ranks
             dist.all_gather_object(told, _line(failed), group=self._group)
             others = [text for text in told if text is not None]
             if failed is None and others:

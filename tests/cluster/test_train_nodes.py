@@ -1,6 +1,6 @@
-"""Trainers on nodes that go and come: training goes on with as many as there is room for, unasked.
+"""A node goes away with its trainer: training goes on with as many as there is room for, unasked.
 
-In a process of its own (`tests/faults/train_nodes.py`), with a Ray cluster of four nodes.
+In a process of its own (`tests/faults/train_nodes.py`), with a Ray cluster of three nodes.
 """
 
 import json
@@ -23,7 +23,7 @@ from avrep.report.ledger_table import audit_run
 pytestmark = [pytest.mark.faults, pytest.mark.ray, pytest.mark.slow]
 
 _SCRIPT = Path(__file__).parents[1] / "faults" / "train_nodes.py"
-_NUM_STEPS = 600
+_NUM_STEPS = 200
 
 
 def _config(catalog: Catalog, **train: object) -> RunConfig:
@@ -58,11 +58,11 @@ def _config(catalog: Catalog, **train: object) -> RunConfig:
     return parse_config(tree, "test")
 
 
-def test_nodes_go_and_come(
+def test_a_trainers_node_is_lost(
     synth_catalog: Catalog, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     pretrain(_config(synth_catalog), tmp_path / "alone")
-    config = _config(synth_catalog, num_workers=4, min_workers=1)
+    config = _config(synth_catalog, num_workers=2, min_workers=1)
     (tmp_path / "config.yaml").write_text(dump_config(config), encoding="utf-8")
     run = tmp_path / "run"
     # Ray's test cluster leaves its address where every other Ray of this machine would find it.
@@ -71,7 +71,7 @@ def test_nodes_go_and_come(
             [sys.executable, str(_SCRIPT), str(tmp_path / "config.yaml"), str(run)],
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=290,
             check=False,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "RAY_TMPDIR": folder},
         )
@@ -83,16 +83,15 @@ def test_nodes_go_and_come(
     report = audit_run(run)["data"]
     assert report.is_whole
     assert report.num_items == 4 * _NUM_STEPS
-    # Three trainers do not share four clips: two of them do. Then one is left, then two again.
     ranks: dict[int, int] = {}
     for file in ledger_files(run):
         ranks[file.first_step] = max(ranks.get(file.first_step, 0), file.rank + 1)
     numbers = [ranks[step] for step in sorted(ranks)]
-    changes = [n for n, before in zip(numbers, [0, *numbers], strict=False) if n != before]
-    assert changes == [2, 1, 2]
-    record_property("fault", "two of three Ray nodes with trainers are lost, one comes back")
-    record_property("planted", 3)
-    record_property("result", f"{_NUM_STEPS} steps by 2, 1 and 2 trainers, the ledger whole")
+    assert set(numbers) == {1, 2}
+    assert numbers == sorted(numbers, reverse=True)
+    record_property("fault", "one of two Ray nodes with trainers is lost")
+    record_property("planted", 1)
+    record_property("result", "the other trainer goes on alone, the ledger whole")
 
 
 def _logged(run_dir: Path) -> list[dict[str, Any]]:
