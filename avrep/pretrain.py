@@ -74,7 +74,7 @@ def pretrain(
         FailureBudgetExceeded: too many items could not be used.
         OSError, ShardError: a checkpoint could not be written.
     """
-    config = _found_from_anywhere(config)
+    config = with_absolute_paths(config)
     device = parallel.pick_device(config.train.device)
     use_threads(config)
     objective = build_objective(config).to(device)
@@ -168,8 +168,10 @@ def pretrain(
         )
 
 
-def _found_from_anywhere(config: RunConfig) -> RunConfig:
-    """The config with absolute paths, so that the run can be measured from another folder."""
+def with_absolute_paths(config: RunConfig) -> RunConfig:
+    """The config as it is found from anywhere: trained by processes and measured from folders that
+    are elsewhere.
+    """
 
     def resolved(part: _ReadFrom) -> _ReadFrom:
         named = (("catalog", part.catalog), ("keys", part.keys))
