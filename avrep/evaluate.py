@@ -27,10 +27,10 @@ from avrep.objectives.base import Objective
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.plan import Sweep
 from avrep.pipeline.stream import OpenStream, plain_stream
-from avrep.pretrain import load_encoder
 from avrep.sampling.clips import DenseConfig
 from avrep.sampling.sound import SoundConfig
 from avrep.sampling.spec import ViewSpec
+from avrep.trained import load_encoder
 from avrep.training import parallel
 from avrep.types import Batch, RowNumbers
 

@@ -13,7 +13,7 @@ from avrep.config import RunConfig, load_config
 from avrep.pipeline.stream import OpenStream, plain_stream
 from avrep.pretrain import pretrain
 from avrep.report.progress import train_progress
-from avrep.training.checkpoint import checkpoints
+from avrep.trained import checkpoints
 from avrep.training.loop import StepRecord
 
 _RECIPES = Path(__file__).resolve().parents[1] / "configs" / "evidence"

@@ -15,8 +15,9 @@ from avrep.media.catalog import Catalog, write_catalog
 from avrep.pipeline.ledger_check import check_ledger
 from avrep.pipeline.plan import Plan
 from avrep.pipeline.quarantine import read_quarantine
-from avrep.pretrain import load_encoder, pretrain, read_run_config
-from avrep.training.checkpoint import checkpoints, latest_checkpoint
+from avrep.pretrain import pretrain
+from avrep.trained import checkpoints, latest_checkpoint, load_encoder, read_run_config
+from avrep.training.checkpoint import read_state
 
 
 def read_lines(path: Path) -> list[dict[str, float]]:
@@ -24,6 +25,10 @@ def read_lines(path: Path) -> list[dict[str, float]]:
 
 
 MakeConfig = Callable[..., RunConfig]
+
+
+def weights_of(run: Path) -> bytes:
+    return Path(latest_checkpoint(run).url, "model.safetensors").read_bytes()
 
 
 def without_times(line: dict[str, float]) -> dict[str, float]:
@@ -47,8 +52,8 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(
     assert len(whole) == len(resumed) == 6
     for line, expected in zip(resumed, whole, strict=True):
         assert without_times(line) == without_times(expected)
-    ours, theirs = (latest_checkpoint(path) / "model.safetensors" for path in (run, tiny_run))
-    assert ours.read_bytes() == theirs.read_bytes()
+    ours, theirs = (weights_of(path) for path in (run, tiny_run))
+    assert ours == theirs
 
 
 def test_what_was_written_after_the_checkpoint_is_forgotten(
@@ -141,8 +146,39 @@ def test_what_does_not_change_the_result_may_change(
     pretrain(tiny_config(), run, stop_after=2)
     pretrain(tiny_config(log_every_steps=3, keep_checkpoints=1), run, resume=True)
     assert [path.name for path in checkpoints(run)] == ["step-00000006"]
-    ours, whole = (latest_checkpoint(path) / "model.safetensors" for path in (run, tiny_run))
-    assert ours.read_bytes() == whole.read_bytes()
+    ours, whole = (weights_of(path) for path in (run, tiny_run))
+    assert ours == whole
+
+
+def test_checkpoints_may_lie_in_a_store(
+    tiny_run: Path, tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    run, url = tmp_path / "run", f"memory://{tmp_path}"
+    config = tiny_config(checkpoint_store=url)
+    pretrain(config, run, stop_after=3)
+    with pytest.raises(ConfigError, match="holds a run already; add --resume"):
+        pretrain(config, tmp_path / "other")
+    pretrain(config, run, resume=True)
+    assert [each.url for each in checkpoints(run)] == [f"{url}/step-0000000{n}" for n in (4, 6)]
+    assert not (run / "checkpoints").exists()
+    ours, theirs = (load_encoder(each).state_dict() for each in (run, tiny_run))
+    assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
+
+
+def test_the_best_checkpoint_stays(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    """By the mean of the two losses that were logged since the checkpoint before."""
+    run = tmp_path / "run"
+    pretrain(tiny_config(keep_checkpoints=1, keep_best={"metric": "loss", "mode": "max"}), run)
+    losses = [line["loss"] for line in read_lines(run / "metrics.jsonl")]
+    means = {step: sum(losses[step - 2 : step]) / 2 for step in (2, 4, 6)}
+    best = max(means, key=means.__getitem__)
+    assert [each.step for each in checkpoints(run)] == sorted({best, 6})
+    assert read_state(checkpoints(run)[0]).metrics["loss"] == pytest.approx(means[best])
+    wrong = tiny_config(keep_best={"metric": "lost"})
+    with pytest.raises(ConfigError, match="no 'lost' was logged before the checkpoint"):
+        pretrain(wrong, tmp_path / "wrong")
+    # What was trained is not lost with it.
+    assert [each.step for each in checkpoints(tmp_path / "wrong")] == [2]
 
 
 def test_a_run_is_found_again_from_another_folder(
