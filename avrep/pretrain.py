@@ -45,7 +45,8 @@ from avrep.training.checkpoint import (
     save_checkpoint,
 )
 from avrep.training.loop import StepRecord, train
-from avrep.training.optim import build_optimizer
+from avrep.training.optim import build_optimizer, layer_scales
+from avrep.training.prepare import prepare
 from avrep.training.recorder import Recorder, numbers
 
 _ReadFrom = TypeVar("_ReadFrom", DataConfig, CorpusConfig)
@@ -66,8 +67,11 @@ MAY_CHANGE_ON_RESUME = frozenset(
         "data.storage.first_wait_s",
         "data.storage.timeout_s",
         "data.max_failure_share",
+        "train.activation_checkpointing",
+        "train.compile",
         "train.device",
         "train.num_workers",
+        "train.parallel",
         "train.max_restarts",
         "train.num_threads",
         "train.log_every_steps",
@@ -110,7 +114,11 @@ def pretrain(
     device = parallel.pick_device(config.train.device)
     use_threads(config)
     objective = build_objective(config).to(device)
-    optimizer = build_optimizer(objective.named_parameters(), config.train.optim)
+    if not resume:
+        _start_encoders(config, objective)
+    prepare(objective, config.train, device)
+    lr_scales = layer_scales(objective.encoders(), config.train.optim.layer_decay)
+    optimizer = build_optimizer(objective.named_parameters(), config.train.optim, lr_scales)
     sources = training_sources(config, objective)
     objective.check_catalog(sources[MAIN_CORPUS].catalog)
     for name, part in objective.corpora().items():
@@ -128,7 +136,6 @@ def pretrain(
             # Of a run that ended before its first checkpoint.
             for folder in folders.values():
                 release(folder)
-        _start_encoders(config, objective)
     if parallel.is_first():
         run_dir.mkdir(parents=True, exist_ok=True)
         (run_dir / "config.yaml").write_text(dump_config(config), encoding="utf-8")
