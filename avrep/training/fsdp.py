@@ -10,30 +10,28 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from avrep.errors import ConfigError
 from avrep.models.blocks import blocks_of
 from avrep.objectives.base import Objective
 
 
-def shard(objective: Objective, device: torch.device, *, bf16: bool) -> None:
+def shard(objective: Objective, device: torch.device) -> None:
     """Part the objective's weights among the ranks, in place: before its optimizer is built.
 
     Each block is a unit, a teacher's too, whose shards then follow its encoder's shards without any
     exchange; what is left is another unit, and stays joined from the first use to the end of the
     backward pass. Loss and updates are those of DDP.
 
-    With `bf16` blocks are joined in bfloat16, half the bytes, which is what autocast would make of
-    them; shards, gradients' sums and updates are float32. Norms inside such blocks have rounded
-    weights, which under DDP they have not. Blocks with batch norm are joined in float32.
+    Weights are joined, and gradients summed, in float32; what is computed in bfloat16 is autocast's to
+    say, as without shards. Joining in bfloat16 would send half as much, but round norms' weights, which
+    autocast leaves alone and layer norm on the CPU does not take.
 
     Args:
         objective: on `device`, with equal weights on every rank.
         device: this rank's.
-        bf16: the forward pass runs under autocast.
 
     Raises:
         ConfigError: the objective has no blocks, so that all of it would be joined at once.
@@ -46,12 +44,8 @@ def shard(objective: Objective, device: torch.device, *, bf16: bool) -> None:
     if device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(objective)
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
-    policy = MixedPrecisionPolicy(
-        param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False
-    )
     for block in blocks:
-        is_rounded = bf16 and not any(isinstance(m, _BatchNorm) for m in block.modules())
-        fully_shard(block, mesh=mesh, mp_policy=policy if is_rounded else MixedPrecisionPolicy())
+        fully_shard(block, mesh=mesh)
     # Scalars cannot be parted: each rank has them whole, and averages their gradients by itself.
     scalars = {parameter for parameter in objective.parameters() if parameter.ndim == 0}
     fully_shard(objective, mesh=mesh, ignored_params=scalars)

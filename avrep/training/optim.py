@@ -133,7 +133,8 @@ def build_optimizer(
     out. With rates of their own, and where some parameters are sharded and some are not, there are
     two groups for each kind.
 
-    SGD and AdamW are torch's fused ones: one pass over all the numbers, on the CPU and on GPUs.
+    AdamW is torch's fused one, in one pass over all the numbers, on the CPU and on GPUs; SGD too, but
+    for sharded parameters.
 
     Args:
         named_parameters: of the whole objective, in a fixed order.
@@ -161,7 +162,9 @@ def build_optimizer(
     ordered = [groups[key] for key in sorted(groups)]
     match config.name:
         case "sgd":
-            return torch.optim.SGD(ordered, lr=config.lr, momentum=config.momentum, fused=True)
+            # torch has no fused one for sharded parameters.
+            fused = not any(is_sharded for _, is_sharded, _ in groups)
+            return torch.optim.SGD(ordered, lr=config.lr, momentum=config.momentum, fused=fused)
         case "adamw":
             return torch.optim.AdamW(
                 ordered, lr=config.lr, betas=config.betas, eps=config.eps, fused=True

@@ -43,7 +43,7 @@ def prepare(objective: Objective, config: TrainConfig, device: torch.device) -> 
         for block in _blocks(objective, "activation_checkpointing"):
             recompute_in_backward(block)
     if config.parallel == "fsdp" and parallel.world_size() > 1:
-        fsdp.shard(objective, device, bf16=config.precision == "bf16")
+        fsdp.shard(objective, device)
 
 
 def use_channels_last(module: nn.Module) -> None:
@@ -53,11 +53,16 @@ def use_channels_last(module: nn.Module) -> None:
             part.weight.data = part.weight.data.contiguous(memory_format=torch.channels_last_3d)
 
 
-def compile_blocks(objective: Objective, device: torch.device) -> None:
+def compile_blocks(objective: Objective, device: torch.device, backend: str = "inductor") -> None:
     """Have torch.compile make kernels of each kind of block, when it first runs.
 
     Blocks of one kind and shape share them, so that this takes the time of one block; what draws,
     masks and gathers in between stays as it is.
+
+    Args:
+        objective: whose blocks.
+        device: that it is on.
+        backend: of torch.compile.
 
     Raises:
         ConfigError: there is no compiler to make them with, or nothing to make them of.
@@ -72,7 +77,7 @@ def compile_blocks(objective: Objective, device: torch.device) -> None:
             f"{variable} to another, or leave train.compile out"
         )
     for block in _blocks(objective, "compile"):
-        block.forward = MethodType(torch.compile(type(block).forward), block)
+        block.forward = MethodType(torch.compile(type(block).forward, backend=backend), block)
 
 
 def _blocks(objective: Objective, option: str) -> list[nn.Module]:

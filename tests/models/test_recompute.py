@@ -60,9 +60,10 @@ def _train(encoder: Encoder) -> tuple[Tensor, dict[str, Tensor], int, Tensor]:
     return loss.detach(), gradients, sum(kept.values()), torch.rand(1, generator=rng)
 
 
-@pytest.mark.parametrize("build", [_vit, _conv, _wave])
+# What convolutions before the blocks keep, stays.
+@pytest.mark.parametrize(("build", "share"), [(_vit, 0.3), (_conv, 0.8), (_wave, 0.7)])
 def test_loss_gradients_and_averages_are_the_same_and_bytes_fewer(
-    build: Callable[[], Encoder],
+    build: Callable[[], Encoder], share: float
 ) -> None:
     plain, again = build(), build()
     for block in blocks_of(again):
@@ -78,7 +79,7 @@ def test_loss_gradients_and_averages_are_the_same_and_bytes_fewer(
     assert state.keys() == plain.state_dict().keys()
     for name, value in plain.state_dict().items():
         assert torch.equal(state[name], value), name
-    assert fewer_bytes < 0.6 * num_bytes, (fewer_bytes, num_bytes)
+    assert fewer_bytes < share * num_bytes, (fewer_bytes, num_bytes)
 
 
 def test_the_global_generator_goes_on_as_without() -> None:

@@ -66,10 +66,9 @@ def _step(objective: Objective, num: int) -> tuple[StepResult, dict[str, Tensor]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in TOYS if kind not in _COMPARES])
-@pytest.mark.parametrize("num", [2, 3])
-def test_the_update_is_that_of_the_whole_batch(kind: type[Objective], num: int) -> None:
+def test_the_update_is_that_of_the_whole_batch(kind: type[Objective]) -> None:
     one, parted = _objective(kind), _objective(kind)
-    (whole, gradient), (result, same) = _step(one, 1), _step(parted, num)
+    (whole, gradient), (result, same) = _step(one, 1), _step(parted, 3)
     assert result.loss == pytest.approx(whole.loss, rel=1e-5)
     assert result.grad_norm == pytest.approx(whole.grad_norm, rel=1e-4)
     for name, expected in gradient.items():
@@ -95,7 +94,7 @@ def test_objectives_that_compare_items_would_lose_some_and_are_refused(
 
 
 def test_a_joint_objective_compares_items_if_a_part_does() -> None:
-    masked, contrast = _objective(Videomae), _objective(Cvrl)
+    masked, contrast = _objective(Wav2vec2), _objective(Cvrl)
     assert not Joint({"a": masked}, [1.0]).compares_items
     assert Joint({"a": masked}, [1.0], {"b": Joint({"c": contrast}, [1.0])}).compares_items
 

@@ -2,20 +2,25 @@
 what does not go here is refused before a run begins.
 """
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.utils import counters
 
 from avrep.errors import ConfigError
+from avrep.models.audio_conv import AudioConvConfig, build_audio_conv
 from avrep.models.video_conv import VideoConvConfig, build_video_conv
 from avrep.objectives.base import Objective
 from avrep.objectives.cvrl import Cvrl, CvrlConfig
 from avrep.objectives.rspnet import Rspnet
 from avrep.objectives.videomae import Videomae
 from avrep.objectives.vjepa import Vjepa
+from avrep.training.fsdp import shard
 from avrep.training.loop import TrainConfig
 from avrep.training.optim import build_optimizer
-from avrep.training.prepare import prepare
+from avrep.training.prepare import compile_blocks, prepare
 from avrep.training.step import take_step
 from tests.objectives.test_contract import TOYS, toy_batch
 
@@ -75,9 +80,28 @@ def test_channels_last_runs_through_a_residual_network() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [Cvrl, Videomae])
 @pytest.mark.parametrize("also", [{}, {"activation_checkpointing": True}])
-def test_compiled_blocks_train_the_same(kind: type[Objective], also: dict[str, object]) -> None:
+def test_traced_blocks_train_the_same(
+    kind: type[Objective], also: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Traced and run as they are: making kernels of them takes a minute."""
+    traced = partial(compile_blocks, backend="aot_eager")
+    monkeypatch.setattr("avrep.training.prepare.compile_blocks", traced)
     eager = _losses(kind, _config(), 2)
     assert _losses(kind, _config(compile=True, **also), 2) == pytest.approx(eager, rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [Cvrl, Videomae])
+def test_compiled_blocks_give_the_same_loss(kind: type[Objective]) -> None:
+    eager, compiled = TOYS[kind](0), TOYS[kind](0)
+    prepare(compiled, _config(compile=True), _CPU)
+    batch = toy_batch(eager)
+    with torch.no_grad():
+        expected = eager(batch, torch.Generator()).loss
+        counters.clear()
+        torch.testing.assert_close(compiled(batch, torch.Generator()).loss, expected)
+    assert counters["stats"]["unique_graphs"] > 0
+    assert not counters["graph_break"]
 
 
 def test_without_a_compiler_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +111,9 @@ def test_without_a_compiler_one_line_says_so(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_what_is_not_made_of_blocks_is_refused() -> None:
-    objective = Cvrl(CvrlConfig(), build_video_conv(VideoConvConfig(arch="c3d"), 0), 0)
+    objective = Cvrl(CvrlConfig(), build_audio_conv(AudioConvConfig(base_width=4), 0), 0)
+    with pytest.raises(ConfigError, match="parallel is fsdp, but neither encoders nor heads have"):
+        shard(objective, _CPU)
     with pytest.raises(ConfigError, match="activation_checkpointing is set, but neither encoders"):
         prepare(objective, _config(activation_checkpointing=True), _CPU)
 
