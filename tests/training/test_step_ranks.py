@@ -42,7 +42,7 @@ class _Case:
     kind: type[Objective]
     train: dict[str, Any]
     optim: dict[str, Any] = field(default_factory=dict)
-    tolerance: float = 1e-3
+    tolerance: float = 1e-4
 
     @property
     def config(self) -> TrainConfig:
