@@ -2,6 +2,8 @@
 
 Zhao et al., "PyTorch FSDP", arXiv 2304.11277, as torch's `fully_shard` has it: parameters become
 `DTensor`s, cut along their first dimension; a block's are joined when it is run, and let go after it.
+
+torch's part of it is imported when wanted: it takes a second.
 """
 
 from collections.abc import Iterable
@@ -9,9 +11,6 @@ from collections.abc import Iterable
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor
 
 from avrep.errors import ConfigError
 from avrep.models.blocks import blocks_of
@@ -43,6 +42,9 @@ def shard(objective: Objective, device: torch.device) -> None:
         )
     if device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(objective)
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import FSDPModule, fully_shard
+
     mesh = init_device_mesh(device.type, (dist.get_world_size(),))
     for block in blocks:
         fully_shard(block, mesh=mesh)
@@ -59,8 +61,10 @@ def shard(objective: Objective, device: torch.device) -> None:
                 module.set_force_sum_reduction_for_comms(True)
 
 
-def is_sharded(module: nn.Module) -> bool:
-    return isinstance(module, FSDPModule)
+def is_sharded(part: nn.Module | Tensor) -> bool:
+    """Whether it is an objective that went through `shard`, or one of its parted tensors."""
+    # By what torch's classes for them can do, and others cannot.
+    return hasattr(part, "unshard" if isinstance(part, nn.Module) else "to_local")
 
 
 def total_norm(gradients: Iterable[Tensor]) -> Tensor:
@@ -71,8 +75,8 @@ def total_norm(gradients: Iterable[Tensor]) -> Tensor:
             rank; all ranks must call.
     """
     gradients = list(gradients)
-    parts = [g.to_local() for g in gradients if isinstance(g, DTensor)]
-    whole = torch.nn.utils.get_total_norm([g for g in gradients if not isinstance(g, DTensor)])
+    parts = [_local(gradient) for gradient in gradients if is_sharded(gradient)]
+    whole = torch.nn.utils.get_total_norm([g for g in gradients if not is_sharded(g)])
     if not parts:
         return whole
     squares = torch.nn.utils.get_total_norm(parts).square()
@@ -89,14 +93,20 @@ def clip(parameters: Iterable[nn.Parameter], norm: Tensor, max_norm: float) -> N
         max_norm: positive.
     """
     parameters = list(parameters)
-    if not any(isinstance(parameter, DTensor) for parameter in parameters):
+    if not any(is_sharded(parameter) for parameter in parameters):
         torch.nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
         return
     scale = (max_norm / (norm + 1e-6)).clamp(max=1.0)
     for parameter in parameters:
-        gradient = parameter.grad
-        assert gradient is not None
-        (gradient.to_local() if isinstance(gradient, DTensor) else gradient).mul_(scale)
+        assert parameter.grad is not None
+        _local(parameter.grad).mul_(scale)
+
+
+def _local(tensor: Tensor) -> Tensor:
+    """What this rank holds of it."""
+    from torch.distributed.tensor import DTensor
+
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def _average_gradient(scalar: Tensor) -> None:

@@ -6,12 +6,12 @@ from typing import Any, Literal, overload
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from avrep.errors import ConfigError
 from avrep.frozen import FrozenConfig
 from avrep.models.blocks import layer_of_each
 from avrep.models.features import Encoder
+from avrep.training.fsdp import is_sharded
 
 
 class OptimConfig(FrozenConfig):
@@ -149,7 +149,7 @@ def build_optimizer(
         is_kernel = parameter.ndim > 1
         is_decayed = is_kernel or config.decay_vectors
         group = groups.setdefault(
-            (scale, isinstance(parameter, DTensor), not is_kernel),
+            (scale, is_sharded(parameter), not is_kernel),
             {
                 "params": [],
                 "weight_decay": config.weight_decay if is_decayed else 0.0,
@@ -163,7 +163,7 @@ def build_optimizer(
     match config.name:
         case "sgd":
             # torch has no fused one for sharded parameters.
-            fused = not any(is_sharded for _, is_sharded, _ in groups)
+            fused = not any(is_parted for _, is_parted, _ in groups)
             return torch.optim.SGD(ordered, lr=config.lr, momentum=config.momentum, fused=fused)
         case "adamw":
             return torch.optim.AdamW(

@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch._C._distributed_c10d import GradBucket
 from torch.distributed.tensor import DTensor
 from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
@@ -131,7 +132,7 @@ def _num_exchanges() -> list[int]:
     return found
 
 
-def _count(calls: list[int], bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
+def _count(calls: list[int], bucket: GradBucket) -> torch.futures.Future[Tensor]:
     """In the place of an exchange."""
     calls.append(bucket.index())
     future: torch.futures.Future[Tensor] = torch.futures.Future()
