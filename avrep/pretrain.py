@@ -5,6 +5,7 @@ RUN/
     environment.json    versions, device, commit
     metrics.jsonl       one line a logged step
     tensorboard/        the same numbers
+    incidents/          see avrep.training.guard
     quarantine/ ledger/ health.json     see avrep.account
     checkpoints/        see avrep.training.checkpoint
 """
@@ -32,6 +33,7 @@ from avrep.errors import ConfigError
 from avrep.methods import found_from_anywhere
 from avrep.models.features import Encoder
 from avrep.objectives.base import Objective
+from avrep.online_probe import OnlineProbe
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.quarantine import KnownBad, read_quarantine, release
 from avrep.pipeline.stream import OpenStream, open_mixture, plain_stream
@@ -44,9 +46,10 @@ from avrep.training.checkpoint import (
     read_state,
     save_checkpoint,
 )
+from avrep.training.guard import guarded
 from avrep.training.loop import StepRecord, train
 from avrep.training.optim import build_optimizer
-from avrep.training.recorder import Recorder, numbers
+from avrep.training.recorder import Recorder, memory_numbers, numbers
 
 _ReadFrom = TypeVar("_ReadFrom", DataConfig, CorpusConfig)
 
@@ -73,6 +76,11 @@ MAY_CHANGE_ON_RESUME = frozenset(
         "train.log_every_steps",
         "train.checkpoint_every_steps",
         "train.keep_checkpoints",
+        "train.spikes",
+        "train.spikes.deviations",
+        "train.spikes.window_steps",
+        "train.probe_every_steps",
+        "train.probe_items",
     }
 )
 """Config values that do not decide what is computed; which items are read, a digest watches."""
@@ -105,6 +113,7 @@ def pretrain(
         ConfigError: the folder holds a run already and `resume` is not set; or the run resumed is
             of another config or catalogue.
         FailureBudgetExceeded: too many items could not be used.
+        AvrepError: a loss or a gradient was not finite; the step and its clips are named.
     """
     config = _found_from_anywhere(config)
     device = parallel.pick_device(config.train.device)
@@ -128,7 +137,7 @@ def pretrain(
             # Of a run that ended before its first checkpoint.
             for folder in folders.values():
                 release(folder)
-        _start_encoders(config, objective)
+        start_encoders(config, objective)
     if parallel.is_first():
         run_dir.mkdir(parents=True, exist_ok=True)
         (run_dir / "config.yaml").write_text(dump_config(config), encoding="utf-8")
@@ -146,14 +155,17 @@ def pretrain(
         for name, source in sources.items()
     }
     window: list[StepRecord] = []
+    probe = OnlineProbe(config, objective, device, open_stream)
 
     def after_step(record: StepRecord) -> None:
+        guard.check(record)
+        probed = probe.measure(record.step)
         for name, account in accounts.items():
             account.add(record.batch if name == MAIN_CORPUS else record.batch.others[name])
         window.append(record)
-        if record.step % config.train.log_every_steps == 0 or record.step == last_step:
+        if probed or record.step % config.train.log_every_steps == 0 or record.step == last_step:
             if recorder:
-                recorder.write(record.step, numbers(window))
+                recorder.write(record.step, numbers(window) | memory_numbers(device) | probed)
             window.clear()
         if record.step % config.train.checkpoint_every_steps == 0 or record.step == last_step:
             state = RunState(
@@ -174,6 +186,9 @@ def pretrain(
 
     steps = range(first_step, last_step)
     with (
+        guarded(
+            run_dir, config.train.spikes, first_step=first_step, main_corpus=MAIN_CORPUS
+        ) as guard,
         Recorder(run_dir) if parallel.is_first() else nullcontext() as recorder,
         open_mixture(open_stream, sources, steps, parallel.rank(), parallel.world_size()) as stream,
     ):
@@ -181,7 +196,7 @@ def pretrain(
             config.train,
             objective,
             optimizer,
-            stream,
+            guard.watch(stream),
             seed=config.seed,
             device=device,
             on_step=after_step,
@@ -229,11 +244,11 @@ def load_encoder(
     if trained:
         load_checkpoint(latest_checkpoint(run_dir), objective)
     else:
-        _start_encoders(config, objective)
+        start_encoders(config, objective)
     return encoders[kind].eval()
 
 
-def _start_encoders(config: RunConfig, objective: Objective) -> None:
+def start_encoders(config: RunConfig, objective: Objective) -> None:
     """Put the weights in place that `start` says the encoders begin with."""
     if config.start is None:
         return

@@ -16,6 +16,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import TrainingFailedError
 
 from avrep.assemble import build_objective, training_sources
+from avrep.cluster.run_gauges import RunGauges
 from avrep.cluster.stream import ray_stream
 from avrep.config import RunConfig, parse_config
 from avrep.errors import AvrepError, ConfigError
@@ -88,7 +89,8 @@ def _train_as_rank(told: dict[str, Any]) -> None:
         )
     # After a death there may be a checkpoint where there was none at the start.
     resume = bool(told["must_resume"] or checkpoints(run_dir))
-    pretrain(config, run_dir, open_stream=open_stream, resume=resume)
+    gauges = RunGauges(run_dir)
+    pretrain(config, run_dir, open_stream=open_stream, resume=resume, on_step=gauges.add)
 
 
 def _told_plainly(error: TrainingFailedError) -> AvrepError:

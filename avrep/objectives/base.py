@@ -86,6 +86,10 @@ class Objective(nn.Module, ABC):
     is synchronised (`torch.nn.SyncBatchNorm`, on GPUs), else its statistics are each rank's own.
     """
 
+    items_first: bool = False
+    """How the rows of its encoders' batches stand where an item has several: an item's side by side,
+    or (by default) one view of all items after the other."""
+
     @abstractmethod
     def view_specs(self) -> tuple[ViewSpec, ...]:
         """What clips it needs of each item. One spec may give several views."""
