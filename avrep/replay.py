@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -113,7 +113,7 @@ def replay_step(
     records: list[StepRecord] = []
     with open_mixture(open_stream, sources, steps) as stream:
 
-        def take(batches: islice[Batch], told: Callable[[StepRecord], None]) -> None:
+        def take(batches: Iterator[Batch], told: Callable[[StepRecord], None]) -> None:
             train(
                 config.train,
                 objective,
@@ -134,7 +134,7 @@ def replay_step(
         before = copy.deepcopy(objective)
         batch = next(stream)
         try:
-            take(islice([batch], 1), records.append)
+            take(iter([batch]), records.append)
         except FloatingPointError:
             records.clear()
     inputs = to_inputs(batch, before, config.seed, device)

@@ -1,6 +1,7 @@
 """The probe while training names held-out labels, and leaves the training to the last bit as it is."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,19 +59,19 @@ def test_the_value_is_that_of_the_evaluation_of_the_same_weights(
     task = catalog_task(synth_catalog, rows)
     embedder = Embedder(config, {"now": objective.encoders()["video"]}, CPU, plain_stream, None)
     embedding = embedder._embed(rows, 1, embedder._crops)
-    tables = [
+    train, test = (
         task.table(
             [row for row in embedding.rows.tolist() if row in chosen],
             [k for k, row in zip(embedding.keys, embedding.rows, strict=True) if row in chosen],
             embedding.features["now"][[row in chosen for row in embedding.rows.tolist()]],
         )
         for chosen in (set(task.train.tolist()), set(task.test.tolist()))
-    ]
+    )
     protocols = ProtocolConfig(protocols=("knn",))
     assert probed
     assert probed.keys() == {f"probe_knn_{label}" for label in task.label_sets}
     for label in task.label_sets:
-        scores = score_features(*tables, label, config=protocols, seed=0)
+        scores = score_features(train, test, label, config=protocols, seed=0)
         top1 = next(score for score in scores if score.metric == "top1")
         assert probed[f"probe_knn_{label}"] == pytest.approx(top1.values.mean())
 
@@ -87,8 +88,6 @@ def test_few_items_are_taken_of_every_class(tiny_config: MakeConfig) -> None:
 def test_a_corpus_without_labels_is_refused(
     tiny_config: MakeConfig, synth_catalog: Catalog, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
     bare = [
         replace(item, labels={"split": item.labels.get("split", "test")}) for item in synth_catalog
     ]

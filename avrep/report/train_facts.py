@@ -58,7 +58,7 @@ class TrainFacts:
     @property
     def left(self) -> str:
         """Time left, "0:01:05"."""
-        minutes, seconds = divmod(int(self.left_s), 60)
+        minutes, seconds = divmod(round(self.left_s), 60)
         return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
 
     def fitting(self, room: int) -> str:

@@ -11,10 +11,8 @@ from avrep.losses.hypersphere import uniformity
 from avrep.models.features import Encoder, Features
 from avrep.objectives.base import Objective
 
-# Features of unrelated clips that spread less than this, or in fewer directions, are collapsed
-# (avrep defaults); at the start of training they have one tenth and a rank of several.
+# Features of unrelated clips that spread less than this are collapsed (avrep default).
 _COLLAPSED_STD = 0.02
-_COLLAPSED_RANK = 1.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +49,13 @@ def collapsed(numbers: Mapping[str, object]) -> tuple[str, ...]:
     Returns:
         "video", "audio", or "the encoder" where a run has one.
     """
-    found: list[str] = []
-    for name, value in numbers.items():
-        if not isinstance(value, int | float):
-            continue
-        for measure, least in (("feature_std", _COLLAPSED_STD), ("feature_rank", _COLLAPSED_RANK)):
-            if name.endswith(measure) and value < least:
-                found.append(name.removesuffix(measure).rstrip("_") or "the encoder")
-    return tuple(dict.fromkeys(found))
+    return tuple(
+        name.removesuffix("feature_std").rstrip("_") or "the encoder"
+        for name, value in numbers.items()
+        if name.endswith("feature_std")
+        and isinstance(value, int | float)
+        and value < _COLLAPSED_STD
+    )
 
 
 def effective_rank(matrix: torch.Tensor) -> float:
