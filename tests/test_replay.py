@@ -134,6 +134,11 @@ def test_poisoned_weights_are_named(
         pretrain(tiny_config(), run, resume=True)
     replay = replay_step(run, 5)
     assert replay.found.weights == (name,)
+    assert replay.found.largest_weight[1] == max(
+        float(values[values.isfinite()].abs().max())
+        for name, values in weights.items()
+        if values.is_floating_point() and "running_" not in name and "num_batches" not in name
+    )
     assert replay.found.layers[0].startswith("head.")
     with pytest.raises(AvrepError, match="a step before 6 has no finite loss"):
         replay_step(run, 6)

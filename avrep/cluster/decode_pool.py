@@ -74,7 +74,7 @@ class DecodePool:
         self._read_ahead_bytes = read_ahead_bytes
         self._num_failed_starts = 0
         self._workers = [self._start() for _ in range(num_actors)]
-        self._gauges = PoolGauges()
+        self._gauges = PoolGauges(str(source.catalog.path))
         self._tell()
 
     def __len__(self) -> int:

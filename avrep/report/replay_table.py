@@ -26,7 +26,8 @@ def replay_lines(replay: Replay, run_dir: Path) -> Iterator[str]:
             "for rounding, and for batch norm where each kept its own"
         )
     logged = "" if replay.logged_loss is None else f"; the run logged {replay.logged_loss:.7g}"
-    yield f"loss {_number(replay.loss)}, gradient norm {_number(replay.grad_norm)}{logged}"
+    made = f"loss {_number(replay.loss)}, gradient norm {_number(replay.grad_norm)}"
+    yield f"{made if replay.loss is not None else 'loss not finite, and so no step'}{logged}"
     yield f"batch {replay.digest[:16]}{_compared(replay)}"
     found = replay.found
     for names, what in (
@@ -36,6 +37,8 @@ def replay_lines(replay: Replay, run_dir: Path) -> Iterator[str]:
     ):
         if names:
             yield f"{what}: {_some(names)}"
+    name, size = found.largest_weight
+    yield f"largest weight {size:.4g}, of {name}"
     if found.backward:
         yield f"going back: {found.backward}"
     if not (found.weights or found.layers or found.gradients):
@@ -87,7 +90,7 @@ def _start(replay: Replay) -> str:
         )
     start = f"the checkpoint of step {replay.from_step}" if replay.from_step else "the beginning"
     between = replay.step - 1 - replay.from_step
-    taken = f" and {between} steps from there" if between else ""
+    taken = f" and {between} step{'s' if between > 1 else ''} from there" if between else ""
     return f"with the weights that it had, from {start}{taken}"
 
 

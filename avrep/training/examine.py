@@ -44,6 +44,9 @@ class Examination:
 
     weights: tuple[str, ...]
     """Parameters and buffers that were not finite before the step."""
+    largest_weight: tuple[str, float]
+    """The parameter with the largest of the finite weights, and its size: far beyond 1 where training
+    had run away before the step."""
     layers: tuple[str, ...]
     """Modules whose output was not finite, in the order in which they ran."""
     gradients: tuple[str, ...]
@@ -89,6 +92,7 @@ def examine_step(
     is_bad = bool(layers or found or _broken(loss))
     return Examination(
         weights=tuple(name for name, value in objective.state_dict().items() if _broken(value)),
+        largest_weight=_largest_weight(objective),
         layers=tuple(layers),
         gradients=tuple(found),
         backward=look.anomaly(inputs) if is_bad else None,
@@ -201,6 +205,16 @@ def _one_row(inputs: BatchTensors, row: int) -> BatchTensors:
 def _grad_norm(leaves: list[Tensor], row: int) -> float | None:
     squares = [leaf.grad[row].double().square().sum() for leaf in leaves if leaf.grad is not None]
     return float(torch.stack(squares).sum().sqrt()) if squares else None
+
+
+def _largest_weight(module: nn.Module) -> tuple[str, float]:
+    sizes = {
+        name: float(torch.nan_to_num(weights.detach(), 0.0, 0.0, 0.0).abs().max())
+        for name, weights in module.named_parameters()
+        if weights.numel()
+    }
+    name = max(sizes, key=lambda each: sizes[each])
+    return name, sizes[name]
 
 
 def _suspicion(clip: ExaminedClip) -> tuple[bool, float]:
