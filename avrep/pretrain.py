@@ -113,7 +113,7 @@ def pretrain(
         ConfigError: the folder holds a run already and `resume` is not set; or the run resumed is
             of another config or catalogue.
         FailureBudgetExceeded: too many items could not be used.
-        AvrepError: a loss or a gradient was not finite; the step and its clips are named.
+        StepNotFinite: a loss or a gradient was not finite; the step and its clips are named.
     """
     config = _found_from_anywhere(config)
     device = parallel.pick_device(config.train.device)

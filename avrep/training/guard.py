@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from avrep.errors import AvrepError
+from avrep.errors import StepNotFinite
 from avrep.pipeline.batch_digest import batch_digest
 from avrep.training import parallel
 from avrep.training.loop import StepRecord
@@ -78,22 +78,24 @@ class Guard:
         """Look at a step before anything is kept of it.
 
         Raises:
-            AvrepError: its gradient was not finite, and so its weights are not.
+            StepNotFinite: its gradient was not finite, and so its weights are not.
         """
         loss = record.result.loss
         limit = spike_limit(self._losses, self._config.deviations)
         if not math.isfinite(record.result.grad_norm):
-            raise self._stopped(IncidentKind.GRADIENT, loss, limit)
+            raise StepNotFinite(
+                told(self._write(IncidentKind.GRADIENT, loss, limit), self._run_dir)
+            )
         if loss > limit and not self._in_spike:
             self._warn(loss, limit)
         # Steps that stay up there are of the one spike, and soon the usual.
         self._in_spike = loss > limit
         self._losses.append(loss)
 
-    def loss_is_not_finite(self) -> AvrepError:
+    def loss_is_not_finite(self) -> StepNotFinite:
         """What to raise where a step was given up for its loss."""
         limit = spike_limit(self._losses, self._config.deviations)
-        return self._stopped(IncidentKind.LOSS, None, limit)
+        return StepNotFinite(told(self._write(IncidentKind.LOSS, None, limit), self._run_dir))
 
     def _warn(self, loss: float, limit: float) -> None:
         incident = self._write(IncidentKind.SPIKE, loss, limit)
@@ -104,15 +106,6 @@ class Guard:
                 *(incident.step, loss, limit),
                 *(_some_keys(incident.keys), self._run_dir, incident.step),
             )
-
-    def _stopped(self, kind: IncidentKind, loss: float | None, limit: float) -> AvrepError:
-        incident = self._write(kind, loss, limit)
-        told = "" if loss is None else f" (loss {loss:.4g})"
-        return AvrepError(
-            f"step {incident.step}: the {kind}{told}; its clips: {_some_keys(incident.keys)}; no "
-            "checkpoint has been touched by it; look at it: "
-            f"avrep replay {self._run_dir} --step {incident.step}"
-        )
 
     def _write(self, kind: IncidentKind, loss: float | None, limit: float) -> Incident:
         if self._batch is None:
@@ -145,7 +138,7 @@ def guarded(
     Incidents of steps after the first, which a resumed run takes again, are forgotten.
 
     Raises:
-        AvrepError: a step's loss or gradient was not finite, naming the step and its clips.
+        StepNotFinite: a step's loss or gradient was not finite, naming the step and its clips.
     """
     _forget_after(run_dir, first_step)
     guard = Guard(run_dir, config, main_corpus)
@@ -153,6 +146,23 @@ def guarded(
         yield guard
     except FloatingPointError as error:
         raise guard.loss_is_not_finite() from error
+
+
+def told(incident: Incident, run_dir: Path) -> str:
+    """The line that a run which stopped ends with."""
+    loss = "" if incident.loss is None else f" (loss {incident.loss:.4g})"
+    return (
+        f"step {incident.step}: the {incident.kind}{loss}; its clips: {_some_keys(incident.keys)}; no "
+        "checkpoint has been touched by it; look at it: "
+        f"avrep replay {run_dir} --step {incident.step}"
+    )
+
+
+def why_stopped(run_dir: Path) -> Incident | None:
+    """What a run stopped at, the first rank's part; None where it did not stop for a loss."""
+    return next(
+        (one for one in read_incidents(run_dir) if one.kind is not IncidentKind.SPIKE), None
+    )
 
 
 def read_incidents(run_dir: Path) -> list[Incident]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avrep.errors import AvrepError
+from avrep.errors import StepNotFinite
 from avrep.pipeline.batch_digest import batch_digest
 from avrep.training.guard import Guard, IncidentKind, guarded, read_incidents
 from avrep.training.loop import StepRecord
@@ -60,7 +60,7 @@ def watched(run: Path, losses: list[float], *, first: int = 0, grad_norm: float 
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(AvrepError) as error:
+    with pytest.raises(StepNotFinite) as error:
         watched(tmp_path, [1.0, 1.0, math.nan])
     said = str(error.value)
     assert said.startswith("step 3: the loss is not finite; its clips: a.mp4, b.mp4; ")
@@ -75,7 +75,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_in_one_line(tmp_path: Path) -> 
 
 
 def test_a_gradient_that_is_not_finite_stops_it_before_anything_is_kept(tmp_path: Path) -> None:
-    with pytest.raises(AvrepError, match=r"step 1: the gradient is not finite \(loss 2\.5\)"):
+    with pytest.raises(StepNotFinite, match=r"step 1: the gradient is not finite \(loss 2\.5\)"):
         watched(tmp_path, [2.5], grad_norm=math.inf)
     assert read_incidents(tmp_path)[0].kind is IncidentKind.GRADIENT
 
@@ -100,7 +100,7 @@ def test_a_spike_is_told_once_and_training_goes_on(
 
 
 def test_a_run_that_resumes_forgets_what_it_will_come_past_again(tmp_path: Path) -> None:
-    with pytest.raises(AvrepError):
+    with pytest.raises(StepNotFinite):
         watched(tmp_path, [*[1.0] * 30, 5.0, math.nan])
     with (tmp_path / "incidents" / "rank-00000.jsonl").open("a") as file:
         file.write('{"kind": "loss spi')
@@ -112,7 +112,7 @@ def test_a_run_that_resumes_forgets_what_it_will_come_past_again(tmp_path: Path)
 
 
 def test_the_lines_are_json_that_any_reader_takes(tmp_path: Path) -> None:
-    with pytest.raises(AvrepError):
+    with pytest.raises(StepNotFinite):
         watched(tmp_path, [math.inf])
     (line,) = (tmp_path / "incidents" / "rank-00000.jsonl").read_text().splitlines()
 
