@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from avrep.library import eval_clips, stream_clips
-    from avrep.pretrain import load_encoder
+    from avrep.trained import load_encoder
 
 __version__ = "0.1.0"
 __all__ = ["eval_clips", "load_encoder", "stream_clips"]
@@ -20,7 +20,7 @@ def __getattr__(name: str) -> object:
 
         return getattr(library, name)
     if name == "load_encoder":
-        from avrep.pretrain import load_encoder
+        from avrep.trained import load_encoder
 
         return load_encoder
     raise AttributeError(f"module 'avrep' has no attribute {name!r}")

@@ -14,6 +14,7 @@ from typing import Any
 
 from avrep.config import DataConfig
 from avrep.media.index import read_rejects
+from avrep.media.put_in_place import write_in_place
 from avrep.pipeline.budget import check_failure_budget
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.ledger import LedgerWriter
@@ -34,10 +35,17 @@ class Account:
         source: what the stream is made from.
         first_step: where it starts or resumes.
         rank: this trainer's.
+        counts: what an earlier start had counted up to there, as its checkpoint says.
     """
 
     def __init__(
-        self, config: DataConfig, folder: Path, source: StreamSource, first_step: int, rank: int
+        self,
+        config: DataConfig,
+        folder: Path,
+        source: StreamSource,
+        first_step: int,
+        rank: int,
+        counts: Mapping[str, int] | None = None,
     ) -> None:
         self._config = config
         self._path = folder / "health.json"
@@ -46,7 +54,8 @@ class Account:
         self._quarantine = QuarantineWriter(folder, rank)
         self._ledger = LedgerWriter(folder, rank, first_step) if config.ledger else None
         # What an earlier start counted is in one rank's hands.
-        self._counts = _counts_until(self._path, first_step if rank == 0 else 0)
+        before = counts if counts and rank == 0 else {}
+        self._counts = {name: before.get(name, 0) for name in _COUNTS}
 
     def add(self, batch: Batch) -> None:
         """Count a batch that reached the trainer.
@@ -70,14 +79,18 @@ class Account:
                 batch.failures[-1],
             )
 
-    def write(self, step: int) -> None:
-        """Bring the ledger and the counts up to a checkpoint that is about to be written."""
+    def write(self, step: int) -> dict[str, int]:
+        """Bring the ledger and the counts up to a checkpoint that is about to be written.
+
+        Returns:
+            What all ranks counted, for the checkpoint to remember.
+        """
         if self._ledger:
             self._ledger.flush()
         names = list(self._counts)
         counts = dict(zip(names, sum_over_ranks(list(self._counts.values())), strict=True))
         if self._rank:
-            return
+            return counts
         catalog = self._source.catalog
         rejects = read_rejects(catalog.path.with_name(f"{catalog.path.stem}.rejects.csv"))
         write_json(
@@ -94,19 +107,8 @@ class Account:
                 "num_decode_actors": self._config.num_decode_actors,
             },
         )
+        return counts
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def _counts_until(path: Path, step: int) -> dict[str, int]:
-    """The counts of an earlier start that ended at this very step, or zeros."""
-    nothing = dict.fromkeys(_COUNTS, 0)
-    try:
-        earlier = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return nothing
-    if step == 0 or not isinstance(earlier, dict) or earlier.get("step") != step:
-        return nothing
-    return {name: int(earlier.get(name, 0)) for name in _COUNTS}
+    write_in_place(json.dumps(content, indent=1) + "\n", path)

@@ -19,6 +19,7 @@ from avrep.objectives.base import Objective
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.plan import Plan
 from avrep.sampling.spec import least_item_s, wants_audio, wants_video
+from avrep.training.checkpoint_store import CheckpointStore
 from avrep.types import RowNumbers
 
 MAIN_CORPUS = "data"
@@ -114,6 +115,12 @@ def training_sources(config: RunConfig, objective: Objective) -> dict[str, Strea
 def corpus_folder(run_dir: Path, name: str) -> Path:
     """Where a run writes down what it read of a corpus: ledger, quarantine, health."""
     return run_dir if name == MAIN_CORPUS else run_dir / "corpora" / name
+
+
+def checkpoint_store(config: RunConfig, run_dir: Path) -> CheckpointStore:
+    """Where a run's checkpoints lie."""
+    url = config.train.checkpoint_store or str(run_dir / "checkpoints")
+    return CheckpointStore(url.rstrip("/"), config.data.storage)
 
 
 def _source(data: DataConfig, batch_size: int, seed: int, objective: Objective) -> StreamSource:

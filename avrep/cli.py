@@ -155,16 +155,26 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint.")
     ] = False,
+    resume_if_begun: Annotated[
+        bool,
+        typer.Option(
+            "--resume-if-begun",
+            help="Go on if there is a checkpoint: for a command that is started again when it dies.",
+        ),
+    ] = False,
     overrides: Overrides = None,
 ) -> None:
     """Pretrain an encoder.
 
     Example: `avrep train configs/quickstart.yaml --set data.catalog=corpus.parquet -o runs/first`
     """
+    from avrep.assemble import checkpoint_store
     from avrep.cluster.run import train_run
     from avrep.config import load_config
 
-    train_run(load_config(config, overrides or []), out, resume=resume)
+    loaded = load_config(config, overrides or [])
+    has_begun = resume_if_begun and bool(checkpoint_store(loaded, out).checkpoints())
+    train_run(loaded, out, resume=resume or has_begun)
     print(f"run in {out}; next: avrep evaluate {out}")
 
 
@@ -294,8 +304,8 @@ def _retry(run: Path, corpus: str, entries: Sequence["QuarantineEntry"]) -> tupl
     from avrep.assemble import build_objective, training_sources
     from avrep.cluster.run import open_streams
     from avrep.pipeline.quarantine_retry import retry_items
-    from avrep.pretrain import read_run_config
     from avrep.report.progress import count_progress
+    from avrep.trained import read_run_config
 
     config = read_run_config(run)
     source = training_sources(config, build_objective(config))[corpus]

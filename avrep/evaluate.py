@@ -25,7 +25,7 @@ from avrep.models.features import Encoder
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.plan import Sweep
 from avrep.pipeline.stream import OpenStream, plain_stream
-from avrep.pretrain import load_encoder
+from avrep.trained import load_encoder
 from avrep.training import parallel
 from avrep.types import Batch, RowNumbers
 

@@ -18,8 +18,8 @@ from avrep.pipeline.batches import batches
 from avrep.pipeline.collate import collate
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.plan import Plan
-from avrep.pretrain import read_run_config
 from avrep.sampling.spec import SamplerConfig, ViewSpec, draw_views, wants_audio, wants_video
+from avrep.trained import read_run_config
 from avrep.types import Address, Batch, Geometry, MediaItem
 
 

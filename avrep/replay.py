@@ -22,9 +22,10 @@ from avrep.pipeline.batch_digest import batch_digest
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.quarantine import KnownBad, read_quarantine
 from avrep.pipeline.stream import OpenStream, open_mixture, plain_stream
-from avrep.pretrain import read_run_config, start_encoders
+from avrep.trained import checkpoints, read_run_config, start_encoders
 from avrep.training import parallel
-from avrep.training.checkpoint import checkpoints, load_checkpoint, read_state
+from avrep.training.checkpoint import load_checkpoint
+from avrep.training.checkpoint_store import Checkpoint
 from avrep.training.examine import Examination, examine_step
 from avrep.training.guard import Incident, read_incidents
 from avrep.training.inputs import to_inputs
@@ -173,15 +174,15 @@ def _sources(config: RunConfig, objective: Objective, run_dir: Path) -> dict[str
     }
 
 
-def _checkpoint(run_dir: Path, step: int, *, nearest: bool) -> Path | None:
+def _checkpoint(run_dir: Path, step: int, *, nearest: bool) -> Checkpoint | None:
     """Whose weights to start from; None for those that the run began with."""
-    done = {path: read_state(path).step for path in checkpoints(run_dir)}
+    found = checkpoints(run_dir)
     if nearest:
-        if not done:
+        if not found:
             raise ConfigError(f"no checkpoint in {run_dir}; leave --nearest away")
-        return min(done, key=lambda path: abs(done[path] - (step - 1)))
-    earlier = [path for path in done if done[path] < step]
-    return max(earlier, key=lambda path: done[path], default=None)
+        return min(found, key=lambda checkpoint: abs(checkpoint.step - (step - 1)))
+    earlier = [checkpoint for checkpoint in found if checkpoint.step < step]
+    return max(earlier, key=lambda checkpoint: checkpoint.step, default=None)
 
 
 def _logged_loss(run_dir: Path, step: int) -> float | None:

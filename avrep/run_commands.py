@@ -27,10 +27,10 @@ def replay(
     Example: `avrep replay runs/first --step 1200`
     """
     from avrep.cluster.run import open_streams
-    from avrep.pretrain import read_run_config
     from avrep.replay import replay_step
     from avrep.report.progress import train_progress
     from avrep.report.replay_table import draw_replay, replay_lines, replay_table
+    from avrep.trained import read_run_config
 
     with (
         open_streams(read_run_config(run).data) as open_stream,

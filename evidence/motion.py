@@ -15,9 +15,9 @@ from avrep.evaluation.scores import VideoScores
 from avrep.evaluation.tasks import TaskItems
 from avrep.models.features import Encoder, Features, check_video
 from avrep.pipeline.stream import plain_stream
-from avrep.pretrain import load_encoder, read_run_config
 from avrep.report.progress import count_progress
 from avrep.sampling.clips import DenseConfig
+from avrep.trained import load_encoder, read_run_config
 from evidence.cells import Cell
 from evidence.corpora import synthetic_catalog
 from evidence.held import held_stream

@@ -16,8 +16,7 @@ from avrep.objectives.masked_video import MaskedVideo
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.plan import Sweep
 from avrep.pipeline.stream import plain_stream
-from avrep.pretrain import read_run_config
-from avrep.training.checkpoint import latest_checkpoint, load_checkpoint
+from avrep.trained import load_trained, read_run_config
 from avrep.types import Batch
 from evidence.cells import Cell
 from evidence.motion import motion_cell, train_video
@@ -48,7 +47,7 @@ def draw_reconstructions(run: TrainedRun, path: Path) -> None:
     objective = build_objective(config)
     if not isinstance(objective, MaskedVideo):
         raise TypeError(f"{config.objective.kind} fills in no pictures")
-    load_checkpoint(latest_checkpoint(run.folder), objective)
+    load_trained(run.folder, objective)
     batch, video = _held_out_clips(config, objective)
     view = ViewTensors(video=video, pts_s=torch.from_numpy(batch.views[0].pts_s))
     made = objective.eval().reconstruct(

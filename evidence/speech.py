@@ -27,7 +27,7 @@ from avrep.media.whole_sound import read_whole_sound
 from avrep.models.log_mel import RATE_HZ, LogMelConfig, log_mel, num_frames_each
 from avrep.models.spectrogram_vit import SpectrogramVit
 from avrep.models.waveform import Waveform
-from avrep.pretrain import load_encoder
+from avrep.trained import load_encoder
 from evidence.cells import Cell
 from evidence.corpora import folder_catalog, media_folder
 from evidence.training import train_run

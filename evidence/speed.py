@@ -15,9 +15,8 @@ from avrep.objectives.rspnet import Rspnet
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.plan import Sweep
 from avrep.pipeline.stream import plain_stream
-from avrep.pretrain import read_run_config
 from avrep.report.progress import count_progress
-from avrep.training.checkpoint import latest_checkpoint, load_checkpoint
+from avrep.trained import load_trained, read_run_config
 from avrep.types import Batch
 from evidence.cells import Cell
 from evidence.motion import motion_cell, train_video
@@ -39,7 +38,7 @@ def speed_cell(run: TrainedRun, seed: int) -> Cell:
     """How often the key of the query's speed is the nearer one: trained, untrained and hand-made."""
     config = read_run_config(run.folder)
     trained, untrained = _rspnet(config), _rspnet(config)
-    load_checkpoint(latest_checkpoint(run.folder), trained)
+    load_trained(run.folder, trained)
     keys: list[str] = []
     clusters: list[str] = []
     hits: dict[str, list[Tensor]] = {"trained": [], "untrained": [], "baseline": []}

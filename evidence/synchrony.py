@@ -25,9 +25,8 @@ from avrep.objectives.segments import RATE_HZ
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.plan import Sweep
 from avrep.pipeline.stream import plain_stream
-from avrep.pretrain import read_run_config
 from avrep.sampling.sync import SyncConfig
-from avrep.training.checkpoint import latest_checkpoint, load_checkpoint
+from avrep.trained import load_trained, read_run_config
 from avrep.training.inputs import to_inputs
 from evidence.cells import Cell
 from evidence.corpora import folder_catalog, synthetic_catalog
@@ -65,7 +64,7 @@ def measure_offsets(work: Path, pictures: Path, seed: int) -> list[Cell]:
     run = train_run(work, "segment_avclip", catalog, seed)
     config = read_run_config(run.folder)
     trained, untrained = (_long_clips(config) for _ in range(2))
-    load_checkpoint(latest_checkpoint(run.folder), trained)
+    load_trained(run.folder, trained)
     held_out = _shown(trained, catalog, split="test")
     heads = _shown(trained, folder_catalog(work, "av/grid"))
     on_held_out = [embedded(objective, held_out.views) for objective in (trained, untrained)]

@@ -10,9 +10,10 @@ from torch import get_num_threads
 from avrep.config import RunConfig, differences, load_config
 from avrep.errors import ConfigError
 from avrep.pipeline.stream import OpenStream, plain_stream
-from avrep.pretrain import MAY_CHANGE_ON_RESUME, pretrain, read_run_config
+from avrep.pretrain import pretrain
 from avrep.report.progress import train_progress
-from avrep.training.checkpoint import checkpoints
+from avrep.resume import MAY_CHANGE_ON_RESUME
+from avrep.trained import checkpoints, read_run_config
 from avrep.training.loop import StepRecord
 
 _RECIPES = Path(__file__).resolve().parents[1] / "configs" / "evidence"

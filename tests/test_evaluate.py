@@ -22,7 +22,7 @@ from avrep.evaluation.results import read_rows
 from avrep.media.catalog import Catalog
 from avrep.models.features import Encoder, Features
 from avrep.pipeline.stream import plain_stream
-from avrep.pretrain import read_run_config
+from avrep.trained import read_run_config
 
 
 class MeanColour(Encoder):

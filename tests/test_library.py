@@ -15,8 +15,8 @@ from avrep.errors import ConfigError, MediaError
 from avrep.evaluate import Embedder
 from avrep.media.catalog import Catalog
 from avrep.pipeline.stream import plain_stream
-from avrep.pretrain import read_run_config
 from avrep.sampling.pairs import PairConfig
+from avrep.trained import read_run_config
 
 README = Path(__file__).parents[1] / "README.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)

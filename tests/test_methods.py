@@ -17,7 +17,8 @@ from avrep.models.waveform import Waveform
 from avrep.objectives.joint import Joint
 from avrep.objectives.rspnet import Rspnet
 from avrep.objectives.wav2vec2 import Wav2vec2
-from avrep.pretrain import load_encoder, pretrain
+from avrep.pretrain import pretrain
+from avrep.trained import load_encoder
 
 _CVRL = {
     "kind": "cvrl",

@@ -15,8 +15,8 @@ from avrep.media.catalog import Catalog, write_catalog
 from avrep.pipeline.ledger_check import check_ledger
 from avrep.pipeline.plan import Plan
 from avrep.pipeline.quarantine import read_quarantine
-from avrep.pretrain import load_encoder, pretrain, read_run_config
-from avrep.training.checkpoint import checkpoints, latest_checkpoint
+from avrep.pretrain import pretrain
+from avrep.trained import checkpoints, latest_checkpoint, load_encoder, read_run_config
 
 
 def read_lines(path: Path) -> list[dict[str, float]]:
@@ -24,6 +24,10 @@ def read_lines(path: Path) -> list[dict[str, float]]:
 
 
 MakeConfig = Callable[..., RunConfig]
+
+
+def weights_of(run: Path) -> bytes:
+    return Path(latest_checkpoint(run).url, "model.safetensors").read_bytes()
 
 
 def without_times(line: dict[str, float]) -> dict[str, float]:
@@ -47,8 +51,8 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(
     assert len(whole) == len(resumed) == 6
     for line, expected in zip(resumed, whole, strict=True):
         assert without_times(line) == without_times(expected)
-    ours, theirs = (latest_checkpoint(path) / "model.safetensors" for path in (run, tiny_run))
-    assert ours.read_bytes() == theirs.read_bytes()
+    ours, theirs = (weights_of(path) for path in (run, tiny_run))
+    assert ours == theirs
 
 
 def test_what_was_written_after_the_checkpoint_is_forgotten(
@@ -141,8 +145,8 @@ def test_what_does_not_change_the_result_may_change(
     pretrain(tiny_config(), run, stop_after=2)
     pretrain(tiny_config(log_every_steps=3, keep_checkpoints=1), run, resume=True)
     assert [path.name for path in checkpoints(run)] == ["step-00000006"]
-    ours, whole = (latest_checkpoint(path) / "model.safetensors" for path in (run, tiny_run))
-    assert ours.read_bytes() == whole.read_bytes()
+    ours, whole = (weights_of(path) for path in (run, tiny_run))
+    assert ours == whole
 
 
 def test_a_run_is_found_again_from_another_folder(

@@ -10,8 +10,8 @@ from torch import Tensor
 from avrep.assemble import build_objective
 from avrep.config import RunConfig, StartConfig, parse_config
 from avrep.errors import ConfigError
-from avrep.pretrain import load_encoder, pretrain
-from avrep.training.checkpoint import latest_checkpoint, load_checkpoint
+from avrep.pretrain import pretrain
+from avrep.trained import load_encoder, load_trained
 
 MakeConfig = Callable[..., RunConfig]
 
@@ -38,7 +38,7 @@ def test_frozen_encoders_stay_as_the_first_run_left_them(
     assert _same(_weights(tiny_run), _weights(tmp_path / "run"))
     objective = build_objective(config)
     before = {name: tensor.clone() for name, tensor in objective.state_dict().items()}
-    load_checkpoint(latest_checkpoint(tmp_path / "run"), objective)
+    load_trained(tmp_path / "run", objective)
     trained = dict(objective.named_parameters())
     heads = [name for name, weights in trained.items() if weights.requires_grad]
     assert heads

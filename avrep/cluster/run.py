@@ -15,8 +15,9 @@ from avrep.evaluation.action.split import GroupScope
 from avrep.evaluation.protocols import ProtocolConfig
 from avrep.evaluation.results import EvalRow, write_rows
 from avrep.pipeline.stream import OpenStream, plain_stream
-from avrep.pretrain import pretrain, read_run_config
+from avrep.pretrain import pretrain
 from avrep.report.progress import count_progress, line_progress, train_progress, waiting
+from avrep.trained import read_run_config
 from avrep.training.loop import StepRecord
 
 

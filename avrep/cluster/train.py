@@ -12,23 +12,27 @@ from pathlib import Path
 from typing import Any
 
 import ray.train
+import torch.distributed as dist
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import TrainingFailedError
 
-from avrep.assemble import build_objective, training_sources
+from avrep.assemble import build_objective, checkpoint_store, training_sources
+from avrep.cluster.even_ranks import keep_even_ranks, num_even_ranks, visits_of_corpora
 from avrep.cluster.run_gauges import RunGauges
 from avrep.cluster.stream import ray_stream
 from avrep.config import RunConfig, parse_config
 from avrep.errors import AvrepError, ConfigError, StepNotFinite
+from avrep.pipeline.plan import visits
 from avrep.pipeline.stream import OpenStream, plain_stream
 from avrep.pretrain import pretrain
-from avrep.training.checkpoint import checkpoints
 from avrep.training.guard import told, why_stopped
 
 Told = Callable[[str], None]
 """Called with each new line of `metrics.jsonl`."""
 
 _LOOK_EVERY_S = 0.5
+RESIZE_EVERY_S = 60.0
+"""With `train.min_workers`, how often more trainers are started if there is room for them."""
 
 
 def train_on_ray(
@@ -49,10 +53,9 @@ def train_on_ray(
         AvrepError: trainers died more often than `train.max_restarts` allows.
     """
     run_dir = run_dir.resolve()
-    if checkpoints(run_dir) and not resume:
+    if checkpoint_store(config, run_dir).checkpoints() and not resume:
         raise ConfigError(f"{run_dir} holds a run already; add --resume, or choose another --out")
-    # Told at once, and not by trainers that Ray would start again.
-    training_sources(config, build_objective(config))
+    _check(config)
     use_gpu = config.train.device != "cpu" and "GPU" in ray.cluster_resources()
     trainer = TorchTrainer(
         _train_as_rank,
@@ -62,9 +65,7 @@ def train_on_ray(
             "must_resume": resume,
         },
         torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=config.train.num_workers, use_gpu=use_gpu
-        ),
+        scaling_config=_scaling(config, use_gpu),
         run_config=ray.train.RunConfig(
             name="ray_train",
             storage_path=str(run_dir),
@@ -80,9 +81,30 @@ def train_on_ray(
         raise StepNotFinite(told(incident, run_dir))
 
 
+def _check(config: RunConfig) -> None:
+    """Refuse at once what trainers would refuse whenever Ray starts them again."""
+    sources = training_sources(config, build_objective(config))
+    for source in sources.values():
+        for number in (config.train.num_workers, config.train.min_workers or 1):
+            visits(source.plan, 0, 0, number)
+
+
+def _scaling(config: RunConfig, use_gpu: bool) -> ray.train.ScalingConfig:
+    most, least = config.train.num_workers, config.train.min_workers
+    if least is None:
+        return ray.train.ScalingConfig(num_workers=most, use_gpu=use_gpu)
+    return ray.train.ScalingConfig(
+        num_workers=(least, most),
+        use_gpu=use_gpu,
+        elastic_resize_monitor_interval_s=RESIZE_EVERY_S,
+    )
+
+
 def _train_as_rank(given: dict[str, Any]) -> None:
     config = parse_config(given["config"], "the run's config")
     run_dir = Path(given["run_dir"])
+    if not keep_even_ranks(num_even_ranks(visits_of_corpora(config), dist.get_world_size())):
+        return
     open_stream: OpenStream = plain_stream
     if config.data.num_decode_actors:
         open_stream = partial(
@@ -92,7 +114,7 @@ def _train_as_rank(given: dict[str, Any]) -> None:
             read_ahead_bytes=config.data.read_ahead_bytes,
         )
     # After a death there may be a checkpoint where there was none at the start.
-    resume = bool(given["must_resume"] or checkpoints(run_dir))
+    resume = bool(given["must_resume"] or checkpoint_store(config, run_dir).checkpoints())
     gauges = RunGauges(run_dir)
     try:
         pretrain(config, run_dir, open_stream=open_stream, resume=resume, on_step=gauges.add)

@@ -1,6 +1,5 @@
 """What is labelled, with what features, and which rows the clusters are found on."""
 
-import hashlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,8 @@ from avrep.media.catalog import Catalog
 from avrep.media.label_store import ROWS_PER_SHARD, LabelFacts
 from avrep.models.frame_features import FrameFeatures, layer_features, mfcc_features
 from avrep.models.waveform import Waveform
-from avrep.pretrain import read_run_config
-from avrep.training.checkpoint import latest_checkpoint, load_checkpoint
+from avrep.trained import latest_checkpoint, load_trained, read_run_config
+from avrep.training.checkpoint import weights_sha256
 from avrep.types import Address, RowNumbers
 
 _FRAMES_PER_CLUSTER = 1000
@@ -71,7 +70,7 @@ def load_features(config: LabelConfig) -> FrameFeatures:
     if config.run is None:
         return replace(mfcc_features(), is_standardised=config.standardise)
     objective = build_objective(read_run_config(config.run))
-    load_checkpoint(latest_checkpoint(config.run), objective)
+    load_trained(config.run, objective)
     encoder = objective.encoders().get("audio")
     if not isinstance(encoder, Waveform):
         raise ConfigError(f"{config.run} trained no encoder of waveforms; name a run of HuBERT")
@@ -125,12 +124,10 @@ def _source(config: LabelConfig) -> dict[str, Any]:
     if config.run is None:
         return {"kind": "mfcc"}
     checkpoint = latest_checkpoint(config.run)
-    with (checkpoint / "model.safetensors").open("rb") as file:
-        weights = hashlib.file_digest(file, "sha256").hexdigest()
     return {
         "kind": "layer",
         "layer": config.layer,
         "run": config.run.name,
         "checkpoint": checkpoint.name,
-        "weights_sha256": weights,
+        "weights_sha256": weights_sha256(checkpoint),
     }

@@ -14,3 +14,10 @@ def put_in_place(made: Path, place: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def write_in_place(text: str, place: Path) -> None:
+    """Write a small file, or write it anew, so that it is never seen in parts."""
+    partial = place.with_name(place.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    put_in_place(partial, place)

@@ -16,7 +16,7 @@ T = TypeVar("T")
 _LONGEST_WAIT_S = 20.0
 
 
-def retried(operation: Callable[[], T], name: str, storage: StorageConfig) -> T:
+def retried(operation: Callable[[], T], name: str, storage: StorageConfig, verb: str = "read") -> T:
     """What the operation gives; where it fails for a reason that may pass, it is tried again.
 
     Args:
@@ -24,6 +24,7 @@ def retried(operation: Callable[[], T], name: str, storage: StorageConfig) -> T:
             a want of memory, which pass through.
         name: what is read, for the error and for the waits.
         storage: how often, and how long to wait.
+        verb: what is done, for the error.
 
     Raises:
         ShardError: at once for a fault that cannot pass, else after the last attempt.
@@ -36,10 +37,10 @@ def retried(operation: Callable[[], T], name: str, storage: StorageConfig) -> T:
         except Exception as error:
             if not may_pass(error):
                 raise ShardError(
-                    f"cannot read {without_secrets(name)}: {reason_of(error)}"
+                    f"cannot {verb} {without_secrets(name)}: {reason_of(error)}"
                 ) from error
             if attempt == storage.max_attempts:
-                raise ShardError(_given_up(name, attempt, error)) from error
+                raise ShardError(_given_up(name, attempt, error, verb)) from error
             time.sleep(wait_s(name, attempt, storage, asked_wait_s(error)))
     raise AssertionError("the last attempt returns or raises")
 
@@ -62,7 +63,7 @@ def wait_s(name: str, attempt: int, storage: StorageConfig, asked_s: float = 0.0
     return max(longest_s * generator.random(), min(asked_s, _LONGEST_WAIT_S))
 
 
-def _given_up(name: str, num_attempts: int, error: Exception) -> str:
+def _given_up(name: str, num_attempts: int, error: Exception, verb: str) -> str:
     tried = "1 attempt" if num_attempts == 1 else f"{num_attempts} attempts"
     mend = "" if isinstance(error, PassingFault) else "; is the store up, and reachable from here?"
-    return f"cannot read {without_secrets(name)}: {tried}, the last: {reason_of(error)}{mend}"
+    return f"cannot {verb} {without_secrets(name)}: {tried}, the last: {reason_of(error)}{mend}"

@@ -11,8 +11,8 @@ from avrep.errors import ConfigError
 from avrep.pipeline.ledger_check import check_ledger
 from avrep.pipeline.ledger_report import LedgerReport
 from avrep.pipeline.plan import Plan
-from avrep.pretrain import read_run_config
-from avrep.training.checkpoint import checkpoints, read_state
+from avrep.trained import checkpoints, read_run_config
+from avrep.training.checkpoint import read_state
 
 
 def audit_run(

@@ -14,6 +14,7 @@ from avrep.training import parallel
 from avrep.training.inputs import augment_batch, move_batch
 from avrep.training.monitor import watch_health
 from avrep.training.optim import OptimConfig
+from avrep.training.retention import KeepBest
 from avrep.training.schedules import cosine_with_warmup
 from avrep.training.spikes import SpikeConfig
 from avrep.training.step import Precision, StepResult, take_step
@@ -40,6 +41,8 @@ class TrainConfig(FrozenConfig):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     num_workers: int = Field(default=1, gt=0)
     """Trainers that share each batch, on a GPU or a core each; several of them need Ray."""
+    min_workers: int | None = Field(default=None, gt=0)
+    """Train with as few as these while the cluster has no room for `num_workers`; None: wait."""
     max_restarts: int = Field(default=3, ge=0)
     """How often several trainers are started again from the last checkpoint when one dies."""
     num_threads: int | None = Field(default=None, gt=0)
@@ -47,6 +50,12 @@ class TrainConfig(FrozenConfig):
     log_every_steps: int = Field(default=10, gt=0)
     checkpoint_every_steps: int = Field(default=500, gt=0)
     keep_checkpoints: int = Field(default=2, gt=0)
+    """As many of the newest stay."""
+    keep_best: KeepBest | None = None
+    """One more stays: the best by a logged metric."""
+    checkpoint_store: str | None = None
+    """Folder or URL (s3://bucket/runs/first) for the checkpoints of this run and no other; None: in
+    the run's own folder, where all else stays in any case."""
     spikes: SpikeConfig = SpikeConfig()
     """Which losses are told of, with their clips, for `avrep replay`."""
     probe_every_steps: int | None = Field(default=None, gt=0)
@@ -55,7 +64,12 @@ class TrainConfig(FrozenConfig):
     """Videos of the probe, at most, train and test together; their clips stay in memory."""
 
     @model_validator(mode="after")
-    def _warmup_fits(self) -> Self:
+    def _counts_fit(self) -> Self:
+        if self.min_workers is not None and self.min_workers > self.num_workers:
+            raise ValueError(
+                f"min_workers is {self.min_workers}; it must be at most num_workers, "
+                f"{self.num_workers}"
+            )
         if self.warmup_steps > self.num_steps:
             raise ValueError(
                 f"warmup_steps is {self.warmup_steps}; it must be at most num_steps, "

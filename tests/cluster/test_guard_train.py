@@ -8,8 +8,8 @@ import pytest
 from avrep.cluster.train import train_on_ray
 from avrep.config import RunConfig
 from avrep.errors import StepNotFinite
-from avrep.pretrain import read_run_config
 from avrep.replay import replay_step
+from avrep.trained import read_run_config
 from avrep.training.guard import read_incidents
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.usefixtures("ray_cluster")]

@@ -23,7 +23,7 @@ from avrep.pipeline.ledger import ledger_files
 from avrep.pipeline.ledger_check import check_ledger
 from avrep.pipeline.plan import Plan
 from avrep.pretrain import pretrain
-from avrep.training.checkpoint import checkpoints, latest_checkpoint
+from avrep.trained import checkpoints, latest_checkpoint
 
 from .victims import decoders, wait_until, wait_until_gone
 
@@ -62,7 +62,7 @@ def test_a_trainer_killed_at_random_moments(
     killed_at: list[int] = []
     for number in range(_NUM_KILLS + 1):
         is_last = number == _NUM_KILLS
-        resume = ["--resume"] if run.is_dir() and checkpoints(run) else []
+        resume = ["--resume"] if checkpoints(run) else []
         arguments = ["train", str(tmp_path / "config.yaml"), "-o", str(run), *resume]
         with subprocess.Popen(
             [sys.executable, "-c", _COMMAND, *arguments],
@@ -100,4 +100,4 @@ def test_a_trainer_killed_at_random_moments(
 
 
 def _weights(run: Path) -> bytes:
-    return (latest_checkpoint(run) / "model.safetensors").read_bytes()
+    return Path(latest_checkpoint(run).url, "model.safetensors").read_bytes()

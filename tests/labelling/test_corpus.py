@@ -29,8 +29,8 @@ from avrep.media.whole_sound import read_whole_sound
 from avrep.models.frame_features import FrameFeatures, mfcc_features
 from avrep.models.mfcc import mfcc_with_deltas
 from avrep.models.waveform import Waveform
-from avrep.pretrain import load_checkpoint, pretrain
-from avrep.training.checkpoint import latest_checkpoint
+from avrep.pretrain import pretrain
+from avrep.trained import load_trained
 
 CONFIG = LabelConfig(num_clusters=4, seed=3)
 DAMAGED, SOUNDLESS = 1, 3
@@ -271,7 +271,7 @@ def test_a_second_iteration_trains_on_a_layer_of_the_first(
     assert facts.features["kind"] == "layer"
     assert facts.features["run"] == "run1"
     objective = build_objective(first)
-    load_checkpoint(latest_checkpoint(tmp_path / "run1"), objective)
+    load_trained(tmp_path / "run1", objective)
     encoder = objective.encoders()["audio"].eval()
     assert isinstance(encoder, Waveform)
     clip = read_whole_sound(catalog[0], catalog.root, 16000)

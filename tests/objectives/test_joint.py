@@ -13,7 +13,9 @@ from avrep.objectives.cvrl import Cvrl, CvrlConfig
 from avrep.objectives.joint import Joint
 from avrep.objectives.rspnet import Rspnet, RspnetConfig
 from avrep.sampling.pairs import PairConfig
-from avrep.training.checkpoint import RunState, load_checkpoint, save_checkpoint
+from avrep.training.checkpoint import RunState, load_checkpoint
+from avrep.training.checkpoint_store import CheckpointStore
+from avrep.training.checkpoint_writer import CheckpointWriter
 from avrep.types import Address
 
 _NAMES = ("sharp", "soft")
@@ -109,11 +111,13 @@ def test_a_checkpoint_has_the_shared_encoder_once(tmp_path: Path) -> None:
     trained(batch, torch.Generator()).loss.backward()
     optimizer.step()
     state = RunState(step=1, config={}, versions={}, data_digest="")
-    saved = save_checkpoint(tmp_path, state, trained, optimizer, keep=1)
-    num_bytes = (saved / "model.safetensors").stat().st_size
+    store = CheckpointStore(str(tmp_path))
+    with CheckpointWriter(store, keep_last=1) as writer:
+        writer.save(state, trained, optimizer)
+    num_bytes = Path(store.latest().url, "model.safetensors").stat().st_size
     unique = {tensor.data_ptr(): tensor.nbytes for tensor in trained.state_dict().values()}
     assert num_bytes < 1.1 * sum(unique.values()) + 20_000
-    load_checkpoint(saved, fresh)
+    load_checkpoint(store.latest(), fresh)
     assert torch.equal(
         fresh.eval()(batch, torch.Generator()).loss, trained.eval()(batch, torch.Generator()).loss
     )

@@ -8,7 +8,7 @@ import pytest
 
 from avrep.media.catalog import Catalog
 from avrep.report.ledger_table import audit_run
-from avrep.training.checkpoint import checkpoints
+from avrep.trained import checkpoints
 
 _ROOT = Path(__file__).resolve().parents[2]
 _CONFIG = """

@@ -166,6 +166,9 @@ def _handler(server: FaultyServer) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             self.answer()
 
+        def do_DELETE(self) -> None:
+            self.answer()
+
         def _send(self, answer: _Answer, fault: Fault | None) -> None:
             kind = fault.kind if fault else None
             num_bytes = fault.num_bytes if fault else 0

@@ -1,0 +1,98 @@
+"""A node goes away with its trainer: training goes on with as many as there is room for, unasked.
+
+In a process of its own (`tests/faults/train_nodes.py`), with a Ray cluster of three nodes.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avrep.config import RunConfig, dump_config, parse_config
+from avrep.media.catalog import Catalog
+from avrep.pipeline.ledger import ledger_files
+from avrep.pretrain import pretrain
+from avrep.report.ledger_table import audit_run
+
+pytestmark = [pytest.mark.faults, pytest.mark.ray, pytest.mark.slow]
+
+_SCRIPT = Path(__file__).parents[1] / "faults" / "train_nodes.py"
+_NUM_STEPS = 200
+
+
+def _config(catalog: Catalog, **train: object) -> RunConfig:
+    tree = {
+        "data": {"catalog": str(catalog.path), "num_decode_actors": 0},
+        "video_encoder": {
+            "kind": "tubelet_vit",
+            "size": "micro",
+            "patch_px": 8,
+            "num_frames": 4,
+            "crop_px": 16,
+        },
+        "objective": {
+            "kind": "videomae",
+            "sampler": {"num_frames": 4},
+            "crop_px": 16,
+            "short_side_px": 24,
+            "mask_ratio": 0.5,
+            "decoder": {"width": 24, "depth": 1, "num_heads": 2},
+        },
+        "train": {
+            "batch_size": 4,
+            "num_steps": _NUM_STEPS,
+            "optim": {"name": "adamw", "lr": 0.001},
+            "device": "cpu",
+            "num_threads": 1,
+            "log_every_steps": 1,
+            "checkpoint_every_steps": 5,
+            **train,
+        },
+    }
+    return parse_config(tree, "test")
+
+
+def test_a_trainers_node_is_lost(
+    synth_catalog: Catalog, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    pretrain(_config(synth_catalog), tmp_path / "alone")
+    config = _config(synth_catalog, num_workers=2, min_workers=1)
+    (tmp_path / "config.yaml").write_text(dump_config(config), encoding="utf-8")
+    run = tmp_path / "run"
+    # Ray's test cluster leaves its address where every other Ray of this machine would find it.
+    with tempfile.TemporaryDirectory(prefix="ray-") as folder:
+        done = subprocess.run(
+            [sys.executable, str(_SCRIPT), str(tmp_path / "config.yaml"), str(run)],
+            capture_output=True,
+            text=True,
+            timeout=290,
+            check=False,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "RAY_TMPDIR": folder},
+        )
+    assert done.returncode == 0, done.stderr[-3000:]
+    ours, theirs = _logged(run), _logged(tmp_path / "alone")
+    assert [row["step"] for row in ours] == [row["step"] for row in theirs]
+    for row, expected in zip(ours, theirs, strict=True):
+        assert row["loss"] == pytest.approx(expected["loss"], rel=1e-2), row["step"]
+    report = audit_run(run)["data"]
+    assert report.is_whole
+    assert report.num_items == 4 * _NUM_STEPS
+    ranks: dict[int, int] = {}
+    for file in ledger_files(run):
+        ranks[file.first_step] = max(ranks.get(file.first_step, 0), file.rank + 1)
+    numbers = [ranks[step] for step in sorted(ranks)]
+    assert set(numbers) == {1, 2}
+    assert numbers == sorted(numbers, reverse=True)
+    record_property("fault", "one of two Ray nodes with trainers is lost")
+    record_property("planted", 1)
+    record_property("result", "the other trainer goes on alone, the ledger whole")
+
+
+def _logged(run_dir: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
