@@ -41,7 +41,8 @@ from avrep.training.checkpoint import RunState, load_checkpoint, read_state
 from avrep.training.checkpoint_writer import CheckpointWriter
 from avrep.training.guard import guarded
 from avrep.training.loop import StepRecord, train
-from avrep.training.optim import build_optimizer
+from avrep.training.optim import build_optimizer, layer_scales
+from avrep.training.prepare import prepare
 from avrep.training.recorder import Recorder, memory_numbers, numbers
 from avrep.training.retention import LoggedMean
 
@@ -82,7 +83,11 @@ def pretrain(
     device = parallel.pick_device(config.train.device)
     use_threads(config)
     objective = build_objective(config).to(device)
-    optimizer = build_optimizer(objective.named_parameters(), config.train.optim)
+    if not resume:
+        start_encoders(config, objective)
+    prepare(objective, config.train, device)
+    lr_scales = layer_scales(objective.encoders(), config.train.optim.layer_decay)
+    optimizer = build_optimizer(objective.named_parameters(), config.train.optim, lr_scales)
     sources = training_sources(config, objective)
     objective.check_catalog(sources[MAIN_CORPUS].catalog)
     for name, part in objective.corpora().items():
@@ -102,7 +107,6 @@ def pretrain(
             # Of a run that ended before its first checkpoint.
             for folder in folders.values():
                 release(folder)
-        start_encoders(config, objective)
     first_step = begun.step if begun else 0
     if parallel.is_first():
         run_dir.mkdir(parents=True, exist_ok=True)

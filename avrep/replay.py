@@ -30,7 +30,8 @@ from avrep.training.examine import Examination, examine_step
 from avrep.training.guard import Incident, read_incidents
 from avrep.training.inputs import to_inputs
 from avrep.training.loop import StepRecord, train
-from avrep.training.optim import build_optimizer
+from avrep.training.optim import build_optimizer, layer_scales
+from avrep.training.prepare import prepare
 from avrep.types import Batch
 
 
@@ -96,13 +97,15 @@ def replay_step(
     device = parallel.pick_device(config.train.device)
     use_threads(config)
     objective = build_objective(config).to(device)
-    optimizer = build_optimizer(objective.named_parameters(), config.train.optim)
-    sources = _sources(config, objective, run_dir)
     checkpoint = _checkpoint(run_dir, step, nearest=nearest)
+    from_step = 0
     if checkpoint is None:
         start_encoders(config, objective)
-        from_step = 0
-    else:
+    prepare(objective, config.train, device)
+    lr_scales = layer_scales(objective.encoders(), config.train.optim.layer_decay)
+    optimizer = build_optimizer(objective.named_parameters(), config.train.optim, lr_scales)
+    sources = _sources(config, objective, run_dir)
+    if checkpoint is not None:
         state = load_checkpoint(checkpoint, objective, optimizer)
         from_step = state.step
         if state.data_digest != data_digest(sources.values()):

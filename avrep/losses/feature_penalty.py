@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 
-def squared_features(features: Tensor, num_frames: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum of squares of the clips' own features, and how many numbers were summed.
+def squared_features(features: Tensor, num_frames: Tensor) -> Tensor:
+    """Sum of squares of the clips' own features: of as many numbers as they have frames, times c.
 
     wav2vec 2.0 and HuBERT penalise the mean square of the convolutions' raw output. fairseq takes
     the mean over padded frames too; here it is over the clips' own. fairseq multiplies the mean by
@@ -17,9 +17,9 @@ def squared_features(features: Tensor, num_frames: Tensor) -> tuple[Tensor, Tens
         num_frames: int64[b]: frames that are the clip's own.
 
     Returns:
-        float32[] and int64[].
+        float32[].
     """
     valid = torch.arange(features.shape[1], device=features.device) < num_frames[:, None]
     with torch.autocast(features.device.type, enabled=False):
         squares = features.float().square().sum(dim=2)
-        return (squares * valid).sum(), num_frames.sum() * features.shape[2]
+        return (squares * valid).sum()

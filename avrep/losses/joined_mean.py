@@ -5,16 +5,20 @@ import torch.distributed as dist
 from torch import Tensor
 
 
-def joined_mean(total: Tensor, count: Tensor) -> Tensor:
+def joined_mean(total: Tensor, count: Tensor, num_micro_batches: int = 1) -> Tensor:
     """What each rank adds to its loss so that the mean over ranks is the joined batch's mean.
 
     With W ranks that is W * total / (sum of count over ranks): DDP averages over ranks, and terms
     must weigh the same wherever they are. Where no rank has a term it is 0.
 
+    Where a rank takes its share in M micro-batches it is M times as much: the mean over these and
+    over ranks is then the joined batch's.
+
     Args:
         total: float32[...], sums over the local terms; the gradient goes through them.
-        count: the same shape, how many local terms there are; every rank must call, in the same
-            order.
+        count: the same shape, how many terms the rank's whole share has; every rank must call, in the
+            same order.
+        num_micro_batches: M, of which `total` is one.
     """
     count = count.to(dtype=torch.float64)
     world_size = 1
@@ -22,4 +26,4 @@ def joined_mean(total: Tensor, count: Tensor) -> Tensor:
         world_size = dist.get_world_size()
         count = count.clone()
         dist.all_reduce(count)
-    return total * (world_size / count.clamp_min(1)).to(total.dtype)
+    return total * (num_micro_batches * world_size / count.clamp_min(1)).to(total.dtype)

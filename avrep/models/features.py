@@ -53,6 +53,16 @@ class Encoder(nn.Module, ABC):
         """
         return self
 
+    def blocks(self) -> tuple[nn.Module, ...]:
+        """Its blocks in the order that they are run in, each called as a whole: a transformer's, or a
+        residual network's stages. None, for a network without such.
+        """
+        return ()
+
+    def behind_blocks(self) -> tuple[nn.Module, ...]:
+        """What is run after the last block."""
+        return ()
+
     def freeze(self) -> None:
         """Nothing changes its weights from now on, nor what its norms count; it stays in evaluation
         mode whatever is trained around it.

@@ -42,12 +42,18 @@ def build_pytorchvideo_trunk(arch: PytorchvideoArch) -> tuple[nn.Module, int]:
             net = pytorchvideo_models("x3d").create_x3d(
                 input_clip_length=16, input_crop_size=224, inner_act=nn.SiLU
             )
-            return _X3d(net.blocks), 432
+            return X3d(net.blocks), 432
         case _:
             assert_never(arch)
 
 
-class _X3d(nn.Module):
+class X3d(nn.Module):
+    """X3D's stem and stages, and the convolution behind them.
+
+    Args:
+        blocks: of the whole network; the last one is its head.
+    """
+
     def __init__(self, blocks: nn.ModuleList) -> None:
         super().__init__()
         self.stages = nn.Sequential(*blocks[:-1])

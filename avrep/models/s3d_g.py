@@ -52,6 +52,11 @@ class S3dG(nn.Module):
             if isinstance(module, nn.Conv3d):
                 nn.init.trunc_normal_(module.weight, std=0.01, a=-0.02, b=0.02)
 
+    @property
+    def blocks(self) -> tuple[nn.Module, ...]:
+        """Its Inception blocks."""
+        return tuple(layer for layer in self.layers if isinstance(layer, _Inception))
+
     def forward(self, video: Tensor) -> Tensor:
         return self.layers(video)
 

@@ -150,6 +150,12 @@ class SpectrogramVit(Encoder):
         pooled = (tokens * own).sum(dim=1) / own.sum(dim=1)
         return Features(tokens=tokens, grid=patches.grid, kept=kept, pooled=pooled.to(tokens.dtype))
 
+    def blocks(self) -> tuple[nn.Module, ...]:
+        return tuple(self.transformer.blocks)
+
+    def behind_blocks(self) -> tuple[nn.Module, ...]:
+        return (self.transformer.norm,)
+
     def hidden_states(
         self, clips: Tensor, num_samples: Tensor | None = None
     ) -> tuple[tuple[Tensor, ...], Tensor]:

@@ -110,6 +110,12 @@ class TubeletVit(Encoder):
         tokens = self.transformer(tokens, rng)
         return Features(tokens=tokens, grid=(t, h, w), kept=kept, pooled=tokens.mean(dim=1))
 
+    def blocks(self) -> tuple[nn.Module, ...]:
+        return tuple(self.transformer.blocks)
+
+    def behind_blocks(self) -> tuple[nn.Module, ...]:
+        return (self.transformer.norm,)
+
     def _check_tubelets(self, clips: Tensor) -> None:
         if any(got % side for got, side in zip(clips.shape[2:], self.config.tubelet, strict=True)):
             t, h, w = self.config.tubelet

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from avrep.frozen import FrozenConfig
 from avrep.models.c3d import C3d
 from avrep.models.features import Encoder, Features, check_video
-from avrep.models.pytorchvideo_trunks import build_pytorchvideo_trunk
+from avrep.models.pytorchvideo_trunks import X3d, build_pytorchvideo_trunk
 from avrep.models.r2plus1d_18 import build_r2plus1d_18
 from avrep.models.r3d_18 import R3d18
 from avrep.models.r3d_50 import build_r3d_50
@@ -67,6 +67,12 @@ class VideoConv(Encoder):
         super().__init__(width)
         self.trunk = trunk
 
+    def blocks(self) -> tuple[nn.Module, ...]:
+        return _stages(self.trunk)
+
+    def behind_blocks(self) -> tuple[nn.Module, ...]:
+        return (self.trunk.conv5,) if isinstance(self.trunk, X3d) else ()
+
     def forward(self, clips: Tensor, /) -> Features:
         """The features of float[b 3 t h w], in the dtype that the trunk computes in.
 
@@ -81,6 +87,27 @@ class VideoConv(Encoder):
             grid=(t, h, w),
             pooled=maps.mean(dim=(2, 3, 4)),
         )
+
+
+def _stages(trunk: nn.Module) -> tuple[nn.Module, ...]:
+    """What is behind the stem, a run of blocks at one size; of S3D-G its Inception blocks, of C3D, whose
+    layers have nothing inside, none.
+    """
+    match trunk:
+        case R3d18():
+            return trunk.layer1, trunk.layer2, trunk.layer3, trunk.layer4
+        case S3dG():
+            return trunk.blocks
+        case C3d():
+            return ()
+        case nn.Sequential():
+            parts = trunk
+        case X3d():
+            parts = trunk.stages
+        case _:
+            # pytorchvideo's Net, or SlowFast.
+            parts = trunk.get_submodule("blocks")
+    return tuple(parts.children())[1:]
 
 
 def build_video_conv(config: VideoConvConfig, seed: int) -> VideoConv:

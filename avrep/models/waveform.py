@@ -165,6 +165,14 @@ class Waveform(Encoder):
         pooled = self.pool(tokens, num_frames)
         return Features(tokens=tokens, grid=(tokens.shape[1], 1, 1), pooled=pooled)
 
+    def blocks(self) -> tuple[nn.Module, ...]:
+        return tuple(_layers(self._transformer))
+
+    def behind_blocks(self) -> tuple[nn.Module, ...]:
+        # See `contextualise`: in base the norm is the layers' input's.
+        is_last = not self._transformer.layer_norm_first
+        return (self._transformer.layer_norm,) if is_last else ()
+
     def hidden_states(
         self, clips: Tensor, num_samples: Tensor | None = None
     ) -> tuple[tuple[Tensor, ...], Tensor]:
@@ -195,6 +203,13 @@ class Waveform(Encoder):
             else:
                 x, _ = block(x, None)
         return x.transpose(1, 2), lengths
+
+    def num_frames(self, num_samples: Tensor) -> Tensor:
+        """int64[b]: the frames that `convolve` makes of so many samples."""
+        for block in self.feature_extractor.conv_layers:
+            assert isinstance(block, components.ConvLayerBlock)
+            num_samples = (num_samples - block.kernel_size) // block.stride + 1
+        return num_samples
 
     def normalise(self, features: Tensor) -> Tensor:
         """Layer norm over channels: what the quantiser and the transformer's projection take.

@@ -22,7 +22,7 @@ from avrep.models.spectrogram_decoder import SpectrogramDecoder, SpectrogramDeco
 from avrep.models.spectrogram_vit import SpectrogramVit
 from avrep.objectives.base import BatchTensors, LossOut
 from avrep.objectives.masked_sound import Lane, generator_of, sound_of
-from avrep.objectives.masked_spectrogram import MaskedSpectrogram, joined_means
+from avrep.objectives.masked_spectrogram import MaskedSpectrogram
 from avrep.sampling.sound import SoundConfig
 
 
@@ -79,13 +79,14 @@ class Audiomae(MaskedSpectrogram):
         states = encoder.contextualise(encoder.embed(patches.values), patches, kept=kept, rng=rng)
         predicted = self.decoder(states[-1], kept, masked, patches.grid, patches.own)
         targets = self._targets(take_places(patches.values, masked.clamp(min=0)))
-        means = joined_means(
+        means = self._joined_means(
             {
                 "loss": patch_errors(predicted, targets),
                 "target_power": targets.square().mean(dim=2),
                 "prediction_power": predicted.detach().float().square().mean(dim=2),
             },
             masked >= 0,
+            batch,
         )
         return LossOut(loss=means.pop("loss"), metrics={k: v.detach() for k, v in means.items()})
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +51,30 @@ class BatchTensors:
     does not depend on the rank that got the clip."""
     others: Mapping[str, "BatchTensors"] = field(default_factory=dict)
     """Of a mixture's further corpora, by name: the same step of each."""
+    share: "BatchTensors | None" = None
+    """All that the rank has of the step, where this is one of several micro-batches of equal size;
+    None: this is all."""
+    first_row: int = 0
+    """Row of `share` where this one's rows begin."""
+
+    @property
+    def whole(self) -> "BatchTensors":
+        """All that the rank has of the step: what is counted or cut for a batch is so for this."""
+        return self if self.share is None else self.share
+
+    @property
+    def rows(self) -> slice:
+        """Where in `whole` these rows are."""
+        return slice(self.first_row, self.first_row + len(self.addresses))
+
+    @property
+    def num_micro_batches(self) -> int:
+        return 1 if self.share is None else len(self.share.addresses) // len(self.addresses)
+
+    def with_views(self, first: int, last: int) -> "BatchTensors":
+        """The same items with the views from `first` to before `last` alone."""
+        share = None if self.share is None else self.share.with_views(first, last)
+        return replace(self, views=self.views[first:last], others={}, share=share)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +108,8 @@ class Objective(nn.Module, ABC):
     every trainable parameter must take part in it. The mean over ranks of the loss, and of its
     gradient, must be the one-rank value on the joined batch; batch norm keeps to that only when it
     is synchronised (`torch.nn.SyncBatchNorm`, on GPUs), else its statistics are each rank's own.
+    Likewise the mean over the micro-batches of a rank's share must be what the share gives, batch
+    norm apart; means over unequal numbers of terms want `BatchTensors.whole`.
     """
 
     items_first: bool = False
@@ -99,6 +125,13 @@ class Objective(nn.Module, ABC):
         """What happens to each view's frames on the device; as many as there are views, None for one
         of sound alone.
         """
+
+    @property
+    def compares_items(self) -> bool:
+        """Whether items are told from the other items of their batch. Such a batch cannot be taken in
+        micro-batches: each item would have fewer others.
+        """
+        return False
 
     def augment_lanes(self) -> tuple[int, ...]:
         """A number for each view: views of an item that share it are cropped, flipped and coloured

@@ -72,6 +72,10 @@ class Cvrl(Objective):
             for view in (1, 2)
         )
 
+    @property
+    def compares_items(self) -> bool:
+        return True
+
     def encoders(self) -> dict[str, Encoder]:
         return {"video": self.encoder}
 

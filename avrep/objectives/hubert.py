@@ -78,19 +78,23 @@ class Hubert(MaskedSound):
         config = self.config
         with draws_from(rng):
             encoded = self.encode(batch)
-        labels = self._labels(batch, encoded.masked.shape[1])
-        scored = encoded.masked & (labels >= 0)
+        share_labels = self._labels(batch.whole, encoded.masked.shape[1])
+        share_scored = encoded.share_masked & (share_labels >= 0)
+        labels, scored = share_labels[batch.rows], share_scored[batch.rows]
         logits = cluster_logits(
             self.project(encoded.contexts[scored]),
             self.cluster_embeddings,
             temperature=config.temperature,
         )
         losses = functional.cross_entropy(logits, labels[scored], reduction="none")
-        squares, num_squares = squared_features(encoded.raw, encoded.num_frames)
+        squares = squared_features(encoded.raw, encoded.num_frames)
+        num_squares = encoded.share_frames.sum() * encoded.raw.shape[2]
         hits = (logits.detach().argmax(dim=1) == labels[scored]).float().sum()
-        count = scored.sum()
+        count = share_scored.sum()
         prediction, penalty, accuracy = joined_mean(
-            torch.stack([losses.sum(), squares, hits]), torch.stack([count, num_squares, count])
+            torch.stack([losses.sum(), squares, hits]),
+            torch.stack([count, num_squares, count]),
+            batch.num_micro_batches,
         )
         metrics = {
             "prediction_loss": prediction.detach(),

@@ -55,6 +55,11 @@ class Joint(Objective):
             lanes += [first + lane for lane in part.augment_lanes()]
         return tuple(lanes)
 
+    @property
+    def compares_items(self) -> bool:
+        named = [*self._named(), *_named(self.others)]
+        return any(part.compares_items for _, part in named)
+
     def corpora(self) -> dict[str, Objective]:
         return dict(_named(self.others))
 
@@ -72,11 +77,8 @@ class Joint(Objective):
         first = 0
         for name, part in self._named():
             last = first + sum(num_views(spec) for spec in part.view_specs())
-            own = BatchTensors(
-                step=batch.step, views=batch.views[first:last], addresses=batch.addresses
-            )
             # Through the module, so that hooks see the pass.
-            out: LossOut = part(own, rng)
+            out: LossOut = part(batch.with_views(first, last), rng)
             loss = loss + self._weights[name] * out.loss
             metrics[f"{name}_loss"] = out.loss.detach()
             metrics |= {f"{name}_{metric}": value for metric, value in out.metrics.items()}

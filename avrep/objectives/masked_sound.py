@@ -59,6 +59,10 @@ class MaskedPass:
     """float[b n d]: the transformer's output."""
     num_frames: Tensor
     """int64[b]: each clip's own."""
+    share_masked: Tensor
+    """bool[s n]: `masked` of all clips of the rank's share, of which the batch may be a part."""
+    share_frames: Tensor
+    """int64[s]: theirs."""
 
 
 class MaskedSound(Objective):
@@ -99,14 +103,16 @@ class MaskedSound(Objective):
         raw, num_frames = self.encoder.convolve(audio, num_samples)
         raw = scale_gradient(raw, config.feature_gradient_scale)
         features = self.encoder.normalise(raw)
-        masked = draw_masks(
-            num_frames,
+        share_frames = self._share_frames(batch, num_frames)
+        share_masked = draw_masks(
+            share_frames,
             raw.shape[1],
-            batch.addresses,
+            batch.whole.addresses,
             self.seed,
             probability=config.mask_probability,
             span=config.mask_length,
         )
+        masked = share_masked[batch.rows]
         states = self.encoder.contextualise(
             features,
             num_frames,
@@ -117,8 +123,23 @@ class MaskedSound(Objective):
         # For whoever watches the encoder, whose whole forward pass is not called here.
         self.encoder.pool(states[-1].detach(), num_frames)
         return MaskedPass(
-            raw=raw, features=features, masked=masked, contexts=states[-1], num_frames=num_frames
+            raw=raw,
+            features=features,
+            masked=masked,
+            contexts=states[-1],
+            num_frames=num_frames,
+            share_masked=share_masked,
+            share_frames=share_frames,
         )
+
+    def _share_frames(self, batch: BatchTensors, own: Tensor) -> Tensor:
+        """int64[s]: each clip's own frames, of all that the rank has of the step."""
+        if batch.share is None:
+            return own
+        audio, num_samples = sound_of(batch.share, type(self).__name__)
+        if num_samples is None:
+            num_samples = torch.full((audio.shape[0],), audio.shape[1], device=audio.device)
+        return self.encoder.num_frames(num_samples.to(own.device))
 
     def _kept_layers(self, batch: BatchTensors) -> Tensor | None:
         if not self.training or self._config.layer_drop == 0:

@@ -18,8 +18,8 @@ from avrep.models.log_mel import RATE_HZ
 from avrep.models.masks import Mask, num_seen, stacked_unequal
 from avrep.models.positions import Grid
 from avrep.models.spectrogram_vit import Patches, SpectrogramVit
-from avrep.objectives.base import Objective
-from avrep.objectives.masked_sound import Lane, generator_of
+from avrep.objectives.base import BatchTensors, Objective
+from avrep.objectives.masked_sound import Lane, generator_of, sound_of
 from avrep.sampling.sound import SoundConfig
 from avrep.sampling.spec import ViewSpec
 from avrep.types import Address, Geometry
@@ -53,6 +53,7 @@ class MaskedSpectrogram(Objective):
         self.encoder = encoder
         self.seed = seed
         self._sampler = sampler
+        self._mask_ratio = mask_ratio
 
     @abstractmethod
     def draw_mask(self, grid: Grid, draws: np.random.Generator) -> Mask:
@@ -76,12 +77,24 @@ class MaskedSpectrogram(Objective):
         ]
         return stacked_unequal(masks, patches.values.device)
 
+    def _joined_means(
+        self, rows: Mapping[str, Tensor], valid: Tensor, batch: BatchTensors
+    ) -> dict[str, Tensor]:
+        """Each float32[b m]'s mean over the valid, hidden places of the joined batch, as `joined_mean`
+        has it.
+        """
+        sums = torch.stack([row.where(valid, 0).sum() for row in rows.values()])
+        count = valid.sum() if batch.share is None else self._num_masked(batch.share)
+        means = joined_mean(sums, count.expand(len(sums)), batch.num_micro_batches)
+        return dict(zip(rows, means, strict=True))
 
-def joined_means(rows: Mapping[str, Tensor], valid: Tensor) -> dict[str, Tensor]:
-    """Each float32[b m]'s mean over the valid places of the joined batch, as `joined_mean` has it."""
-    sums = torch.stack([row.where(valid, 0).sum() for row in rows.values()])
-    means = joined_mean(sums, valid.sum().expand(len(sums)))
-    return dict(zip(rows, means, strict=True))
+    def _num_masked(self, batch: BatchTensors) -> Tensor:
+        """int64[]: hidden places of all clips; whatever the mask, a share of each clip's."""
+        audio, num_samples = sound_of(batch, type(self).__name__)
+        lengths = [audio.shape[1]] * len(audio) if num_samples is None else num_samples.tolist()
+        places = [self.encoder.config.num_places(length) for length in lengths]
+        hidden = sum(num - num_seen(num, self._mask_ratio) for num in places)
+        return torch.tensor(hidden, device=audio.device)
 
 
 def _check_lengths(

@@ -85,6 +85,10 @@ class SegmentAvclip(Segments):
         self.temperature = nn.Parameter(torch.tensor(config.temperature))
         self.register_buffer("hard_weight", torch.tensor(self._hard_weight(0.0)))
 
+    @property
+    def compares_items(self) -> bool:
+        return True
+
     def forward(self, batch: BatchTensors, rng: torch.Generator) -> LossOut:
         del rng  # Nothing is drawn here.
         video, audio = self.embed(self.view_of(batch))

@@ -24,7 +24,7 @@ from avrep.models.seeded import seeded
 from avrep.models.spectrogram_vit import SpectrogramVit
 from avrep.objectives.base import BatchTensors, LossOut
 from avrep.objectives.masked_sound import sound_of
-from avrep.objectives.masked_spectrogram import MaskedSpectrogram, joined_means
+from avrep.objectives.masked_spectrogram import MaskedSpectrogram
 from avrep.sampling.sound import SoundConfig
 
 
@@ -93,7 +93,7 @@ class Ssast(MaskedSpectrogram):
         hidden, targets = take_places(last, places), take_places(patches.values, places)
         logits = patch_logits(self.tell(hidden), targets, valid)
         own = torch.arange(logits.shape[1], device=logits.device)
-        means = joined_means(
+        means = self._joined_means(
             {
                 "discriminative_loss": patch_info_nce(logits, valid),
                 "generative_loss": patch_errors(self.rebuild(hidden), targets),
@@ -101,6 +101,7 @@ class Ssast(MaskedSpectrogram):
                 "patch_accuracy": (logits.detach().argmax(dim=2) == own).float(),
             },
             valid,
+            batch,
         )
         loss = (
             means["discriminative_loss"] + self.config.generative_weight * means["generative_loss"]

@@ -71,8 +71,7 @@ class Vjepa(MaskedClips):
     clip's address, the view's number). As released, kept and hidden places are cut to the
     shortest of the batch, which here is that of all ranks, so that ranks train as one.
 
-    What is not as published: weight decay is constant, and the gradient is clipped as a whole and
-    from the first step on.
+    What is not as published: the gradient is clipped as a whole and from the first step on.
 
     Args:
         config: sizes and constants.
@@ -139,15 +138,19 @@ class Vjepa(MaskedClips):
     ) -> tuple[Tensor, Tensor]:
         """Kept and masked places of all clips, int64[b k] and int64[b m], the first view's first.
 
-        Every rank must call, in the same order.
+        Every rank must call, in the same order. Those of a micro-batch are cut as its rank's whole
+        share is.
         """
         stage, blocks = addressed.Stage.OBJECTIVE, self.config.masks[mask_kind]
         grid, num_kinds = self.encoder.config.grid, len(self.config.masks)
         of_step = addressed.at(self._seed, stage, Address(batch.step, 0), _SIZE_LANE + mask_kind)
         size = block_size(grid, blocks, of_step)
-        masks = []
+        masks, own = [], []
         for view in range(len(batch.views)):
-            for address in batch.addresses:
+            for row, address in enumerate(batch.whole.addresses):
+                if batch.rows.start <= row < batch.rows.stop:
+                    own.append(len(masks))
                 draws = addressed.at(self._seed, stage, address, view * num_kinds + mask_kind)
                 masks.append(block_mask(grid, size, blocks.num_blocks, draws))
-        return stacked(truncated(masks, device), device)
+        cut = truncated(masks, device)
+        return stacked([cut[number] for number in own], device)

@@ -29,6 +29,7 @@ from avrep.models.waveform import Waveform
 from avrep.objectives.base import BatchTensors, LossOut
 from avrep.objectives.masked_sound import (
     Lane,
+    MaskedPass,
     MaskedSound,
     MaskedSoundConfig,
     generator_of,
@@ -78,8 +79,9 @@ class Wav2vec2(MaskedSound):
     """Contrast over masked frames, plus diversity of the codes and the penalty on features.
 
     The loss is fairseq's after its division by the number of masked frames, with the number and
-    the sums those of all ranks; the diversity is that of the joined batch. In evaluation mode the
-    quantiser takes the likeliest words and nothing is dropped, but frames are masked all the same.
+    the sums those of all ranks; the diversity is that of the joined batch, or, in micro-batches, of
+    each of them, as where fairseq accumulates gradients. In evaluation mode the quantiser takes the
+    likeliest words and nothing is dropped, but frames are masked all the same.
 
     Args:
         config: sizes and constants.
@@ -116,19 +118,23 @@ class Wav2vec2(MaskedSound):
             self._distractors(num_masked, batch),
             temperature=config.temperature,
         )
-        return self._loss(logits, quantized, *squared_features(encoded.raw, encoded.num_frames))
+        return self._loss(logits, quantized, encoded, batch.num_micro_batches)
 
     def _loss(
-        self, logits: Tensor, quantized: Quantized, squares: Tensor, num_squares: Tensor
+        self, logits: Tensor, quantized: Quantized, encoded: MaskedPass, num_micro_batches: int
     ) -> LossOut:
         losses = functional.cross_entropy(
             logits, torch.zeros_like(logits[:, 0], dtype=torch.int64), reduction="none"
         )
         # More than all others: where all are alike nothing was told apart.
         hits = (logits[:, 0] > logits[:, 1:].amax(dim=1)).float().sum()
-        count = torch.full_like(num_squares, logits.shape[0])
+        squares = squared_features(encoded.raw, encoded.num_frames)
+        num_squares = encoded.share_frames.sum() * encoded.raw.shape[2]
+        count = encoded.share_masked.sum()
         contrast, penalty, accuracy = joined_mean(
-            torch.stack([losses.sum(), squares, hits]), torch.stack([count, num_squares, count])
+            torch.stack([losses.sum(), squares, hits]),
+            torch.stack([count, num_squares, count]),
+            num_micro_batches,
         )
         soft, hard = _joined_use(quantized)
         diversity = diversity_loss(soft)

@@ -15,7 +15,7 @@ from avrep.training.inputs import augment_batch, move_batch
 from avrep.training.monitor import watch_health
 from avrep.training.optim import OptimConfig
 from avrep.training.retention import KeepBest
-from avrep.training.schedules import cosine_with_warmup
+from avrep.training.schedules import cosine_with_warmup, line_with_warmup
 from avrep.training.spikes import SpikeConfig
 from avrep.training.step import Precision, StepResult, take_step
 from avrep.training.step_clock import StepTimes
@@ -29,14 +29,34 @@ class TrainConfig(FrozenConfig):
     batch_size: int = Field(gt=0)
     """Items in a step, over all ranks."""
     num_steps: int = Field(gt=0)
-    """The learning rate's schedule ends here."""
     warmup_steps: int = Field(default=0, ge=0)
-    """Steps over which the learning rate rises from 0 to its peak, `optim.lr`."""
+    """Steps over which the learning rate rises from `first_lr` to its peak, `optim.lr`."""
+    schedule: Literal["cosine", "line"] = "cosine"
+    """How the learning rate goes on from its peak to `final_lr`."""
+    first_lr: float = Field(default=0.0, ge=0)
+    """Where the warm-up begins."""
     final_lr: float = Field(default=0.0, ge=0)
-    """Where the cosine that follows the warm-up ends."""
+    """Where the schedule ends."""
+    schedule_steps: int | None = Field(default=None, gt=0)
+    """Where schedules end, if later than `num_steps`, which then cuts them off; V-JEPA's end after
+    1.25 times as many."""
     optim: OptimConfig = OptimConfig()
     max_grad_norm: float | None = Field(default=None, gt=0)
     """A longer gradient, all parameters together, is scaled to this length; None: none is."""
+    num_micro_batches: int = Field(default=1, gt=0)
+    """Parts that a trainer takes its items of a step in, one after the other, so that it needs memory
+    for one part: addresses, draws and the update stay those of the whole, but batch norm's statistics
+    are of a part, as is wav2vec 2.0's diversity. Objectives that tell items from each other refuse."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """With several trainers, each has all weights (ddp), or parts them with the others, block by block
+    (fsdp), for encoders that are large beside a GPU."""
+    activation_checkpointing: bool = False
+    """Blocks of transformers and stages of residual networks keep their inputs alone and are computed
+    again in the backward pass: less memory, about a third more time, the same update."""
+    compile: bool = False
+    """torch.compile for the same blocks; the first step then takes minutes, and needs a compiler."""
+    channels_last: bool = False
+    """Kernels of 3D convolutions in the memory order that tensor cores want; with ddp alone."""
     precision: Precision = "fp32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     num_workers: int = Field(default=1, gt=0)
@@ -62,6 +82,42 @@ class TrainConfig(FrozenConfig):
     """How often kNN on frozen features of held-out videos is measured while training; None: never."""
     probe_items: int = Field(default=256, ge=8)
     """Videos of the probe, at most, train and test together; their clips stay in memory."""
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the schedules."""
+        return self.num_steps if self.schedule_steps is None else self.schedule_steps
+
+    def lr_at(self, step: int) -> float:
+        """The learning rate of a step, from 0."""
+        shape = cosine_with_warmup if self.schedule == "cosine" else line_with_warmup
+        return shape(
+            step, self.total_steps, self.warmup_steps, self.optim.lr, self.final_lr, self.first_lr
+        )
+
+    def weight_decay_at(self, step: int) -> float:
+        """The weight decay of a step, from 0, on what is decayed."""
+        first, final = self.optim.weight_decay, self.optim.final_weight_decay
+        return (
+            first if final is None else cosine_with_warmup(step, self.total_steps, 0, first, final)
+        )
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        if self.schedule_steps is not None and self.schedule_steps < self.num_steps:
+            raise ValueError(
+                f"schedule_steps is {self.schedule_steps}; it must be at least num_steps, "
+                f"{self.num_steps}"
+            )
+        parts = self.num_workers * self.num_micro_batches
+        if self.num_micro_batches > 1 and self.batch_size % parts:
+            raise ValueError(
+                f"batch_size is {self.batch_size}; it must be a multiple of num_workers times "
+                f"num_micro_batches, {parts}"
+            )
+        if self.channels_last and self.parallel == "fsdp":
+            raise ValueError("channels_last does not go with parallel: fsdp; take ddp")
+        return self
 
     @model_validator(mode="after")
     def _counts_fit(self) -> Self:
@@ -115,7 +171,7 @@ def train(
 
     Args:
         config: batch size and schedule; `num_steps` is the schedule's end, not the stream's.
-        objective: on `device`.
+        objective: on `device`, as `avrep.training.prepare` leaves it.
         optimizer: over the objective's trainable parameters.
         stream: batches from the first step to take to the last.
         seed: the run's seed.
@@ -135,28 +191,25 @@ def train(
             # On a GPU these bytes are a quarter as much again as the inputs.
             del moved
             clock.lap("augment")
-            lr = cosine_with_warmup(
-                batch.step,
-                config.num_steps,
-                config.warmup_steps,
-                config.optim.lr,
-                config.final_lr,
-            )
+            lr = config.lr_at(batch.step)
             result = take_step(
                 module,
                 optimizer,
                 inputs,
                 lr=lr,
+                weight_decay=config.weight_decay_at(batch.step),
                 precision=config.precision,
                 seed=seed,
                 rank=parallel.rank(),
                 max_grad_norm=config.max_grad_norm,
+                num_micro_batches=config.num_micro_batches,
             )
             num_done = batch.step + 1
             objective.after_step(num_done, config.num_steps)
             clock.lap("compute")
             logged = num_done % config.log_every_steps == 0 or num_done == config.num_steps
-            health = watch.measure(len(batch.addresses)) if logged else {}
+            num_items = len(batch.addresses) // config.num_micro_batches
+            health = watch.measure(num_items) if logged else {}
             ended_s = time.perf_counter()
             elapsed_s = ended_s - began_s
             on_step(

@@ -1,13 +1,17 @@
 """Optimizers: torch's SGD and AdamW, LARS of our own, and which parameters they leave alone."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, overload
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from avrep.errors import ConfigError
 from avrep.frozen import FrozenConfig
+from avrep.models.blocks import layer_of_each
+from avrep.models.features import Encoder
+from avrep.training.fsdp import is_sharded
 
 
 class OptimConfig(FrozenConfig):
@@ -23,6 +27,15 @@ class OptimConfig(FrozenConfig):
     """Peak learning rate, for the batch of the whole run; CVRL's 0.32 is for 1024 clips."""
     weight_decay: float = Field(default=1e-6, ge=0)
     """On matrices and kernels only. SGD and LARS add it to the gradient; AdamW decouples it."""
+    final_weight_decay: float | None = Field(default=None, ge=0)
+    """Where half a cosine brings the weight decay in the steps of the learning rate's schedule, as in
+    V-JEPA; None: it stays."""
+    decay_vectors: bool = False
+    """Weight decay is for biases and norms too, as in fairseq's recipes and RSPNet's."""
+    layer_decay: float | None = Field(default=None, gt=0, le=1)
+    """A parameter of an encoder's layer l of n learns at this to the power n + 1 - l times the rate,
+    with 0 the layer that makes tokens; heads, and what is behind the last layer, at the full rate.
+    0.65 to 0.75 in BEiT's and MAE's fine-tuning. None: all at one rate."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """SGD and LARS."""
     trust_coefficient: float = Field(default=0.001, gt=0)
@@ -108,35 +121,107 @@ class Lars(torch.optim.Optimizer):
 
 
 def build_optimizer(
-    named_parameters: Iterable[tuple[str, nn.Parameter]], config: OptimConfig
+    named_parameters: Iterable[tuple[str, nn.Parameter]],
+    config: OptimConfig,
+    lr_scales: Mapping[nn.Parameter, float] | None = None,
 ) -> torch.optim.Optimizer:
     """The configured optimizer over the trainable parameters, at the peak learning rate.
 
     Two groups: kernels and matrices first; then vectors and scalars (biases, norms' scales and
-    shifts), which get neither weight decay nor LARS adaptation, as in CVRL and SimCLR. What a
-    parameter is, its number of dimensions says. Frozen parameters are left out.
+    shifts), which get neither weight decay, unless the config says so, nor LARS adaptation, as in
+    CVRL and SimCLR. What a parameter is, its number of dimensions says. Frozen parameters are left
+    out. With rates of their own, and where some parameters are sharded and some are not, there are
+    two groups for each kind.
+
+    AdamW is torch's fused one, in one pass over all the numbers, on the CPU and on GPUs; SGD too, but
+    for sharded parameters.
 
     Args:
-        named_parameters: of the whole objective, in a fixed order; names are not used yet.
+        named_parameters: of the whole objective, in a fixed order.
         config: which optimizer.
+        lr_scales: from `layer_scales`; None: 1 for all.
     """
-    trainable = [parameter for _, parameter in named_parameters if parameter.requires_grad]
-    kernels = [parameter for parameter in trainable if parameter.ndim > 1]
-    vectors = [parameter for parameter in trainable if parameter.ndim <= 1]
-    decayed: dict[str, Any] = {"params": kernels, "weight_decay": config.weight_decay}
-    spared: dict[str, Any] = {"params": vectors, "weight_decay": 0.0}
+    groups: dict[tuple[float, bool, bool], dict[str, Any]] = {}
+    for _, parameter in named_parameters:
+        if not parameter.requires_grad:
+            continue
+        scale = 1.0 if lr_scales is None else lr_scales.get(parameter, 1.0)
+        is_kernel = parameter.ndim > 1
+        is_decayed = is_kernel or config.decay_vectors
+        group = groups.setdefault(
+            (scale, is_sharded(parameter), not is_kernel),
+            {
+                "params": [],
+                "weight_decay": config.weight_decay if is_decayed else 0.0,
+                "is_decayed": is_decayed,
+                "lr_scale": scale,
+                "lr": config.lr * scale,
+            },
+        )
+        group["params"].append(parameter)
+    ordered = [groups[key] for key in sorted(groups)]
     match config.name:
         case "sgd":
-            return torch.optim.SGD([decayed, spared], lr=config.lr, momentum=config.momentum)
+            # torch has no fused one for sharded parameters.
+            fused = not any(is_parted for _, is_parted, _ in groups)
+            return torch.optim.SGD(ordered, lr=config.lr, momentum=config.momentum, fused=fused)
         case "adamw":
             return torch.optim.AdamW(
-                [decayed, spared], lr=config.lr, betas=config.betas, eps=config.eps
+                ordered, lr=config.lr, betas=config.betas, eps=config.eps, fused=True
             )
         case "lars":
             return Lars(
-                [{**decayed, "adapt": True}, {**spared, "adapt": False}],
+                [{**groups[key], "adapt": not key[-1]} for key in sorted(groups)],
                 lr=config.lr,
                 momentum=config.momentum,
                 weight_decay=config.weight_decay,
                 trust_coefficient=config.trust_coefficient,
             )
+
+
+def layer_scales(
+    encoders: Mapping[str, Encoder], layer_decay: float | None
+) -> dict[nn.Parameter, float]:
+    """What the learning rate is multiplied by, for each parameter of the encoders.
+
+    decay^(n + 1 - l) in layer l of n (`layer_of_each`): Bao et al., BEiT, arXiv 2106.08254, and He et
+    al., MAE, arXiv 2111.06377, as their fine-tuning is released.
+
+    Args:
+        encoders: by name, sharded already if they are to be.
+        layer_decay: in (0, 1]; None: nothing is scaled.
+
+    Raises:
+        ConfigError: an encoder has no layers to count by.
+    """
+    scales: dict[nn.Parameter, float] = {}
+    if layer_decay is None:
+        return scales
+    for name, encoder in encoders.items():
+        num_layers = len(encoder.blocks())
+        if num_layers == 0:
+            raise ConfigError(
+                f"optim.layer_decay is {layer_decay}, but the {name} encoder, "
+                f"{type(encoder).__name__}, has no layers to count; leave it out"
+            )
+        scales |= {
+            parameter: layer_decay ** (num_layers + 1 - layer)
+            for parameter, layer in layer_of_each(encoder).items()
+        }
+    return scales
+
+
+def set_rates(
+    optimizer: torch.optim.Optimizer, lr: float, weight_decay: float | None = None
+) -> None:
+    """Give each group its learning rate and weight decay of a step.
+
+    Args:
+        optimizer: from `build_optimizer`, or any other.
+        lr: of parameters whose rate is not scaled.
+        weight_decay: of what is decayed; None: as it is.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group.get("lr_scale", 1.0)
+        if weight_decay is not None and group.get("is_decayed", True):
+            group["weight_decay"] = weight_decay

@@ -1,11 +1,14 @@
 """One rank is the general case with a world of one: every function here works without a group."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+
+from avrep.training import fsdp
 
 
 def rank() -> int:
@@ -47,14 +50,31 @@ def sum_over_ranks(counts: Sequence[int]) -> list[int]:
 
 
 def wrap(module: nn.Module, device: torch.device) -> nn.Module:
-    """The module as the step calls it: synchronised BatchNorm and DDP when there are several ranks."""
-    if world_size() == 1:
+    """The module as the step calls it: synchronised BatchNorm and DDP when there are several ranks.
+
+    A module that is sharded already (`avrep.training.fsdp`) stays as it is.
+    """
+    if world_size() == 1 or fsdp.is_sharded(module):
         return module
     # PyTorch's synchronised BatchNorm exists on GPUs only; on CPU each rank keeps its own.
     if device.type == "cuda":
         module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
         return DistributedDataParallel(module, device_ids=[device.index])
     return DistributedDataParallel(module)
+
+
+def synchronised(module: nn.Module, *, is_last: bool) -> AbstractContextManager[None]:
+    """Where one of a step's micro-batches is taken, forward and backward: gradients are exchanged with
+    those of the last, once for all. Sharded gradients are exchanged with each, so that no rank holds
+    them whole.
+
+    Args:
+        module: from `wrap`.
+        is_last: whether no other micro-batch follows.
+    """
+    if isinstance(module, DistributedDataParallel) and not is_last:
+        return module.no_sync()
+    return nullcontext()
 
 
 def pick_device(name: str) -> torch.device:

@@ -6,15 +6,20 @@ from avrep.errors import ConfigError
 
 
 def cosine_with_warmup(
-    step: int, total_steps: int, warmup_steps: int, peak: float, final: float = 0.0
+    step: int,
+    total_steps: int,
+    warmup_steps: int,
+    peak: float,
+    final: float = 0.0,
+    first: float = 0.0,
 ) -> float:
-    """The value at `step`: a line from 0 up to `peak`, then half a cosine down to `final`.
+    """The value at `step`: a line from `first` to `peak`, then half a cosine to `final`.
 
-        step < warmup_steps:  peak * step / warmup_steps
+        step < warmup_steps:  first + (peak - first) * step / warmup_steps
         otherwise:            final + (peak - final) * (1 + cos(pi * p)) / 2,
                               p = (step - warmup_steps) / (total_steps - warmup_steps)
 
-    The first step's value is 0 when there is a warm-up, as in CVRL's released code; `peak` is met
+    The first step's value is `first` when there is a warm-up, 0 in CVRL's released code; `peak` is met
     exactly at step warmup_steps, `final` at total_steps and after. (Loshchilov and Hutter, arXiv
     1608.03983, equation 5, one period; warm-up of Goyal et al., arXiv 1706.02677.) In CVRL's
     released code the cosine already runs beneath the warm-up, so that its peak is 0.15 % lower;
@@ -26,10 +31,38 @@ def cosine_with_warmup(
         warmup_steps: in [0, total_steps].
         peak: value at the end of the warm-up.
         final: value at the end.
+        first: value at step 0, if there is a warm-up.
 
     Raises:
         ConfigError: steps out of range.
     """
+    risen, fallen = _progress(step, total_steps, warmup_steps)
+    if risen < 1:
+        return first + (peak - first) * risen
+    return final + (peak - final) * (1 + math.cos(math.pi * fallen)) / 2
+
+
+def line_with_warmup(
+    step: int,
+    total_steps: int,
+    warmup_steps: int,
+    peak: float,
+    final: float = 0.0,
+    first: float = 0.0,
+) -> float:
+    """As `cosine_with_warmup`, but straight down: final + (peak - final) * (1 - p).
+
+    fairseq's polynomial decay of power 1, which wav2vec 2.0 and HuBERT are trained with. Arguments
+    and errors are those of `cosine_with_warmup`.
+    """
+    risen, fallen = _progress(step, total_steps, warmup_steps)
+    if risen < 1:
+        return first + (peak - first) * risen
+    return final + (peak - final) * (1 - fallen)
+
+
+def _progress(step: int, total_steps: int, warmup_steps: int) -> tuple[float, float]:
+    """How much of the warm-up and of what follows it is done, in [0, 1] each."""
     if total_steps < 1 or not 0 <= warmup_steps <= total_steps:
         raise ConfigError(
             f"warmup_steps is {warmup_steps} of total_steps {total_steps}: it must lie in "
@@ -38,8 +71,7 @@ def cosine_with_warmup(
     if step < 0:
         raise ConfigError(f"step is {step}: steps count from 0")
     if step >= total_steps:
-        return final
+        return 1.0, 1.0
     if step < warmup_steps:
-        return peak * step / warmup_steps
-    progress = (step - warmup_steps) / (total_steps - warmup_steps)
-    return final + (peak - final) * (1 + math.cos(math.pi * progress)) / 2
+        return step / warmup_steps, 0.0
+    return 1.0, (step - warmup_steps) / (total_steps - warmup_steps)

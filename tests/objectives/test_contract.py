@@ -1,6 +1,6 @@
 """Proves of every objective in avrep.objectives what the contract promises, at toy size.
 
-A new objective adds one line to `_TOYS`; without it the first test here fails. `Joint`, which is
+A new objective adds one line to `TOYS`; without it the first test here fails. `Joint`, which is
 made of others, has tests of its own.
 """
 
@@ -171,11 +171,12 @@ def _toy_ssast(seed: int) -> Objective:
 
 
 def _cycling_labels(batch: BatchTensors) -> torch.Tensor:
-    """int64[b 50]: half a second of six clusters at 100 Hz."""
-    return (torch.arange(50) + torch.arange(len(batch.addresses))[:, None]) % 6
+    """int64[b 50]: half a second of six clusters at 100 Hz, a function of the item."""
+    items = torch.tensor([address.item for address in batch.addresses])
+    return (torch.arange(50) + items[:, None]) % 6
 
 
-_TOYS: dict[type[Objective], Callable[[int], Objective]] = {
+TOYS: dict[type[Objective], Callable[[int], Objective]] = {
     Audiomae: _toy_audiomae,
     Cvrl: _toy_cvrl,
     Hubert: _toy_hubert,
@@ -189,10 +190,10 @@ _TOYS: dict[type[Objective], Callable[[int], Objective]] = {
     Vjepa: _toy_vjepa,
     Wav2vec2: _toy_wav2vec2,
 }
-_EACH = pytest.mark.parametrize("build", _TOYS.values(), ids=[kind.__name__ for kind in _TOYS])
+_EACH = pytest.mark.parametrize("build", TOYS.values(), ids=[kind.__name__ for kind in TOYS])
 
 
-def _toy_batch(objective: Objective, num_clips: int = 4, seed: int = 0) -> BatchTensors:
+def toy_batch(objective: Objective, num_clips: int = 4, seed: int = 0) -> BatchTensors:
     generator = torch.Generator().manual_seed(seed)
     specs = [spec for spec in objective.view_specs() for _ in range(num_views(spec))]
     views: list[ViewTensors] = []
@@ -234,7 +235,7 @@ def test_every_objective_has_a_toy() -> None:
         for _, member in inspect.getmembers(module, inspect.isclass)
         if issubclass(member, Objective) and not inspect.isabstract(member)
     } - {Joint}
-    assert found == set(_TOYS)
+    assert found == set(TOYS)
 
 
 @_EACH
@@ -249,7 +250,7 @@ def test_the_loss_is_finite_and_reaches_every_trainable_parameter_and_no_other(
     build: Callable[[int], Objective], precision: torch.dtype
 ) -> None:
     objective = build(0)
-    batch = _toy_batch(objective)
+    batch = toy_batch(objective)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
         out = _run(objective, batch)
     assert out.loss.dtype == torch.float32
@@ -269,7 +270,7 @@ def test_the_loss_is_finite_and_reaches_every_trainable_parameter_and_no_other(
 @_EACH
 def test_seed_and_step_decide_the_loss(build: Callable[[int], Objective]) -> None:
     first, again, other = build(1), build(1), build(2)
-    batch = _toy_batch(first)
+    batch = toy_batch(first)
     expected = _run(first, batch)
     torch.rand(7)  # What the global generator did in between must not matter.
     repeated = _run(again, batch)
@@ -284,7 +285,7 @@ def test_a_state_dict_carries_the_whole_objective(build: Callable[[int], Objecti
     trained, fresh = build(1), build(1)
     for tensor in fresh.state_dict().values():
         tensor.zero_()
-    batch = _toy_batch(trained)
+    batch = toy_batch(trained)
     optimizer = torch.optim.SGD([p for p in trained.parameters() if p.requires_grad], lr=0.01)
     for step in (1, 2):
         optimizer.zero_grad()
@@ -303,7 +304,7 @@ def test_a_state_dict_carries_the_whole_objective(build: Callable[[int], Objecti
 @_EACH
 def test_forward_leaves_the_global_generator_alone(build: Callable[[int], Objective]) -> None:
     objective = build(0)
-    batch = _toy_batch(objective)
+    batch = toy_batch(objective)
     before = torch.get_rng_state()
     _run(objective, batch).loss.backward()
     assert torch.equal(torch.get_rng_state(), before)

@@ -11,7 +11,10 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from avrep.training.optim import Lars, OptimConfig, build_optimizer
+from avrep.errors import ConfigError
+from avrep.models.audio_conv import AudioConvConfig, build_audio_conv
+from avrep.models.tubelet_vit import TubeletVitConfig, build_tubelet_vit
+from avrep.training.optim import Lars, OptimConfig, build_optimizer, layer_scales, set_rates
 
 _NAMES: list[Literal["sgd", "lars", "adamw"]] = ["sgd", "lars", "adamw"]
 
@@ -119,6 +122,71 @@ def test_biases_norms_and_frozen_parameters_are_spared(
     assert all((p.detach().abs() > 0).any() for p in kernels["params"])
 
 
+def test_adamw_equals_its_formula_in_numpy() -> None:
+    model = _model()
+    config = OptimConfig(name="adamw", lr=0.1, weight_decay=0.2, betas=(0.8, 0.9), eps=1e-6)
+    optimizer = build_optimizer(model.named_parameters(), config)
+    weights = [parameter.detach().double().numpy().copy() for parameter in model.parameters()]
+    first, second = ([np.zeros_like(array) for array in weights] for _ in range(2))
+    for step, (lr, decay) in enumerate([(0.1, 0.2), (0.05, 0.3), (0.2, 0.0)], start=1):
+        _give_gradients(model, step)
+        set_rates(optimizer, lr, decay)
+        optimizer.step()
+        for i, parameter in enumerate(model.parameters()):
+            assert parameter.grad is not None
+            gradient = parameter.grad.double().numpy()
+            if weights[i].ndim > 1:
+                weights[i] *= 1 - lr * decay
+            first[i] = 0.8 * first[i] + 0.2 * gradient
+            second[i] = 0.9 * second[i] + 0.1 * gradient**2
+            root = np.sqrt(second[i] / (1 - 0.9**step)) + 1e-6
+            weights[i] -= lr * first[i] / (1 - 0.8**step) / root
+            np.testing.assert_allclose(parameter.detach().numpy(), weights[i], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_vectors_are_decayed_where_the_config_says_so(
+    name: Literal["sgd", "lars", "adamw"],
+) -> None:
+    config = OptimConfig(name=name, lr=0.1, weight_decay=0.5, decay_vectors=True)
+    optimizer = build_optimizer(_model().named_parameters(), config)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.5, 0.5]
+    set_rates(optimizer, 0.1, 0.7)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.7, 0.7]
+    spared = build_optimizer(_model().named_parameters(), OptimConfig(name=name))
+    set_rates(spared, 0.1, 0.7)
+    assert [group["weight_decay"] for group in spared.param_groups] == [0.7, 0.0]
+
+
+def test_lower_layers_of_an_encoder_learn_more_slowly() -> None:
+    vit = build_tubelet_vit(TubeletVitConfig(size="micro"), 0)
+    model = nn.ModuleDict({"vit": vit, "head": nn.Linear(2, 2)})
+    config = OptimConfig(name="adamw", lr=2.0, layer_decay=0.5)
+    scales = layer_scales({"video": vit}, config.layer_decay)
+    optimizer = build_optimizer(model.named_parameters(), config, scales)
+    set_rates(optimizer, 4.0)
+    lrs = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    found = {name: lrs[id(parameter)] for name, parameter in model.named_parameters()}
+    assert len(found) == len(list(model.parameters()))
+    # Four blocks: the tokens' layer has 0.5^5, the first block 0.5^4, ... , the last 0.5.
+    assert found["vit.embed.weight"] == 4 * 0.5**5
+    assert found["vit.transformer.blocks.0.attention.qkv.weight"] == 4 * 0.5**4
+    assert found["vit.transformer.blocks.3.mlp.2.bias"] == 4 * 0.5
+    assert found["vit.transformer.norm.weight"] == found["head.weight"] == 4.0
+    for group in optimizer.param_groups:
+        dims = {parameter.ndim > 1 for parameter in group["params"]}
+        assert dims == {group["weight_decay"] > 0}
+
+
+def test_an_encoder_without_layers_has_none_to_scale() -> None:
+    encoder = build_audio_conv(AudioConvConfig(base_width=4), 0)
+    assert layer_scales({"audio": encoder}, None) == {}
+    with pytest.raises(
+        ConfigError, match=r"layer_decay is 0\.5, but the audio encoder, AudioConv, has"
+    ):
+        layer_scales({"audio": encoder}, 0.5)
+
+
 @pytest.mark.parametrize("name", _NAMES)
 def test_a_saved_optimizer_goes_on_as_if_never_stopped(
     name: Literal["sgd", "lars", "adamw"],
@@ -143,7 +211,17 @@ def test_a_saved_optimizer_goes_on_as_if_never_stopped(
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"name": "adam"}, {"lr": 0}, {"momentum": 1.0}, {"weight_decay": -1}, {"decay": 0.1}]
+    "wrong",
+    [
+        {"name": "adam"},
+        {"lr": 0},
+        {"momentum": 1.0},
+        {"weight_decay": -1},
+        {"decay": 0.1},
+        {"layer_decay": 0},
+        {"layer_decay": 1.1},
+        {"final_weight_decay": -0.1},
+    ],
 )
 def test_a_wrong_config_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):

@@ -1,0 +1,87 @@
+"""Proves of whole runs that micro-batches, recomputing and memory order change neither what is read nor
+what is learned.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avrep.config import RunConfig, parse_config
+from avrep.errors import ConfigError
+from avrep.media.catalog import Catalog
+from avrep.pretrain import pretrain
+from avrep.report.ledger_table import audit_run
+
+
+def _config(catalog: Catalog, **train: object) -> RunConfig:
+    tree = {
+        "data": {"catalog": str(catalog.path), "num_decode_actors": 0, "draws_per_visit": 2},
+        "video_encoder": {
+            "kind": "tubelet_vit",
+            "size": "micro",
+            "patch_px": 8,
+            "num_frames": 4,
+            "crop_px": 16,
+        },
+        "objective": {
+            "kind": "videomae",
+            "sampler": {"num_frames": 4},
+            "crop_px": 16,
+            "short_side_px": 24,
+            "mask_ratio": 0.5,
+            "decoder": {"width": 24, "depth": 1, "num_heads": 2},
+        },
+        "train": {
+            "batch_size": 8,
+            "num_steps": 3,
+            "optim": {"name": "adamw", "lr": 0.001, "layer_decay": 0.7, "final_weight_decay": 0.1},
+            "device": "cpu",
+            "num_threads": 1,
+            "log_every_steps": 1,
+            **train,
+        },
+    }
+    return parse_config(tree, "test")
+
+
+def _logged(run_dir: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def plain(synth_catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_dir = tmp_path_factory.mktemp("runs") / "plain"
+    pretrain(_config(synth_catalog), run_dir)
+    return run_dir
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        {"num_micro_batches": 4},
+        {"activation_checkpointing": True, "channels_last": True, "num_micro_batches": 2},
+    ],
+)
+def test_a_run_is_the_same_run(
+    plain: Path, synth_catalog: Catalog, tmp_path: Path, train: dict[str, Any]
+) -> None:
+    pretrain(_config(synth_catalog, **train), tmp_path / "run")
+    ours, theirs = _logged(tmp_path / "run"), _logged(plain)
+    assert [row["step"] for row in ours] == [1, 2, 3]
+    for row, expected in zip(ours, theirs, strict=True):
+        for name in ("loss", "grad_norm", "lr"):
+            assert row[name] == pytest.approx(expected[name], rel=1e-4), (row["step"], name)
+    assert theirs[0]["loss"] != theirs[2]["loss"]
+    report = audit_run(tmp_path / "run")["data"]
+    assert report.is_whole
+    assert report.num_items == 3 * 8
+
+
+def test_an_objective_that_compares_items_is_refused_before_anything_is_read(
+    tmp_path: Path, tiny_config: Any
+) -> None:
+    with pytest.raises(ConfigError, match="tells each item from the others of its batch"):
+        pretrain(tiny_config(num_micro_batches=2), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
