@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
@@ -129,7 +130,9 @@ def test_poisoned_weights_are_named(
     weights = load_file(path)
     name = next(name for name in weights if name.startswith("head.") and weights[name].ndim == 2)
     weights[name][0, 0] = math.nan
-    save_file(weights, path)
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    save_file(weights, path, metadata=metadata)
     with pytest.raises(AvrepError, match="step 5: the loss is not finite"):
         pretrain(tiny_config(), run, resume=True)
     replay = replay_step(run, 5)
