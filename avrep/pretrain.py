@@ -79,7 +79,7 @@ def pretrain(
         StepNotFinite: a loss or a gradient was not finite; the step and its clips are named.
         OSError, ShardError: a checkpoint could not be written.
     """
-    config = _found_from_anywhere(config)
+    config = with_absolute_paths(config)
     device = parallel.pick_device(config.train.device)
     use_threads(config)
     objective = build_objective(config).to(device)
@@ -182,8 +182,10 @@ def pretrain(
         )
 
 
-def _found_from_anywhere(config: RunConfig) -> RunConfig:
-    """The config with absolute paths, so that the run can be measured from another folder."""
+def with_absolute_paths(config: RunConfig) -> RunConfig:
+    """The config as it is found from anywhere: trained by processes and measured from folders that
+    are elsewhere.
+    """
 
     def resolved(part: _ReadFrom) -> _ReadFrom:
         named = (("catalog", part.catalog), ("keys", part.keys))

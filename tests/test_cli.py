@@ -227,3 +227,17 @@ def test_a_retry_releases_what_works_again(avrep: Callable[..., Done], damaged_r
     assert "1 item released; a resumed run tries them again" in done.stdout
     assert f"{len(before) - 1} item" in done.stdout
     assert {entry.key for entry in read_quarantine(damaged_run)} == before.keys() - {mended}
+
+
+@pytest.mark.slow
+def test_a_command_that_is_started_again_goes_on(
+    avrep: Callable[..., Done], tiny_config: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(dump_config(tiny_config(num_steps=2)))
+    words = ("train", str(config), "-o", "run")
+    assert avrep(*words, "--resume-if-begun").status == 0
+    assert avrep(*words, "--resume-if-begun").status == 0
+    again = avrep(*words)
+    assert (again.status, "holds a run already" in again.stderr) == (2, True)
+    assert avrep("train", str(config), "-o", "none", "--resume").status == 2

@@ -17,6 +17,7 @@ from avrep.pipeline.plan import Plan
 from avrep.pipeline.quarantine import read_quarantine
 from avrep.pretrain import pretrain
 from avrep.trained import checkpoints, latest_checkpoint, load_encoder, read_run_config
+from avrep.training.checkpoint import read_state
 
 
 def read_lines(path: Path) -> list[dict[str, float]]:
@@ -147,6 +148,37 @@ def test_what_does_not_change_the_result_may_change(
     assert [path.name for path in checkpoints(run)] == ["step-00000006"]
     ours, whole = (weights_of(path) for path in (run, tiny_run))
     assert ours == whole
+
+
+def test_checkpoints_may_lie_in_a_store(
+    tiny_run: Path, tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    run, url = tmp_path / "run", f"memory://{tmp_path}"
+    config = tiny_config(checkpoint_store=url)
+    pretrain(config, run, stop_after=3)
+    with pytest.raises(ConfigError, match="holds a run already; add --resume"):
+        pretrain(config, tmp_path / "other")
+    pretrain(config, run, resume=True)
+    assert [each.url for each in checkpoints(run)] == [f"{url}/step-0000000{n}" for n in (4, 6)]
+    assert not (run / "checkpoints").exists()
+    ours, theirs = (load_encoder(each).state_dict() for each in (run, tiny_run))
+    assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
+
+
+def test_the_best_checkpoint_stays(tiny_config: MakeConfig, tmp_path: Path) -> None:
+    """By the mean of the two losses that were logged since the checkpoint before."""
+    run = tmp_path / "run"
+    pretrain(tiny_config(keep_checkpoints=1, keep_best={"metric": "loss", "mode": "max"}), run)
+    losses = [line["loss"] for line in read_lines(run / "metrics.jsonl")]
+    means = {step: sum(losses[step - 2 : step]) / 2 for step in (2, 4, 6)}
+    best = max(means, key=means.__getitem__)
+    assert [each.step for each in checkpoints(run)] == sorted({best, 6})
+    assert read_state(checkpoints(run)[0]).metrics["loss"] == pytest.approx(means[best])
+    wrong = tiny_config(keep_best={"metric": "lost"})
+    with pytest.raises(ConfigError, match="no 'lost' was logged before the checkpoint"):
+        pretrain(wrong, tmp_path / "wrong")
+    # What was trained is not lost with it.
+    assert [each.step for each in checkpoints(tmp_path / "wrong")] == [2]
 
 
 def test_a_run_is_found_again_from_another_folder(

@@ -24,7 +24,7 @@ from avrep.config import RunConfig, parse_config
 from avrep.errors import AvrepError, ConfigError, StepNotFinite
 from avrep.pipeline.plan import visits
 from avrep.pipeline.stream import OpenStream, plain_stream
-from avrep.pretrain import pretrain
+from avrep.pretrain import pretrain, with_absolute_paths
 from avrep.training.guard import told, why_stopped
 
 Told = Callable[[str], None]
@@ -52,7 +52,7 @@ def train_on_ray(
         StepNotFinite: a loss or a gradient was not finite; the step and its clips are named.
         AvrepError: trainers died more often than `train.max_restarts` allows.
     """
-    run_dir = run_dir.resolve()
+    run_dir, config = run_dir.resolve(), with_absolute_paths(config)
     if checkpoint_store(config, run_dir).checkpoints() and not resume:
         raise ConfigError(f"{run_dir} holds a run already; add --resume, or choose another --out")
     _check(config)

@@ -157,7 +157,7 @@ class _HostCopy:
             }
             for file, pieces in part.items()
         }
-        if torch.cuda.is_available():
+        if any(piece.data.is_cuda for pieces in part.values() for piece in pieces.values()):
             torch.cuda.synchronize()
         return copied
 

@@ -123,4 +123,7 @@ def test_a_mistake_is_told_before_any_trainer_starts(
     data = config.data.model_copy(update={"catalog": str(tmp_path / "none.parquet")})
     with pytest.raises(ConfigError, match="no catalogue at"):
         train_on_ray(config.model_copy(update={"data": data}), tmp_path / "run")
+    for uneven in ({"num_workers": 3}, {"num_workers": 4, "min_workers": 3}):
+        with pytest.raises(ConfigError, match="batch size 4 does not divide among 3 ranks"):
+            train_on_ray(_config(synth_catalog, **uneven), tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -23,7 +23,7 @@ from avrep.report.ledger_table import audit_run
 pytestmark = [pytest.mark.faults, pytest.mark.ray, pytest.mark.slow]
 
 _SCRIPT = Path(__file__).parents[1] / "faults" / "train_nodes.py"
-_NUM_STEPS = 200
+_NUM_STEPS = 300
 
 
 def _config(catalog: Catalog, **train: object) -> RunConfig:

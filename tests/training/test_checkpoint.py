@@ -293,7 +293,7 @@ def test_another_models_weights_are_refused(
     save(store, make_state(1), model, optimizer)
     with pytest.raises(ConfigError, match="does not fit this model"):
         load_checkpoint(store.latest(), make_model(width=5))
-    deeper = nn.Sequential(*make_model(), nn.Linear(3, 2))
+    deeper = nn.Sequential(*make_model().children(), nn.Linear(3, 2))
     with pytest.raises(ConfigError, match=r"does not fit this model.*2\.weight"):
         load_checkpoint(store.latest(), deeper)
     part = torch.optim.AdamW(list(model.parameters())[:2], lr=0.1)
