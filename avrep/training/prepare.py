@@ -76,7 +76,11 @@ def compile_blocks(objective: Objective, device: torch.device, backend: str = "i
             f"train.compile wants a compiler, and {name} is not found here; install it, set "
             f"{variable} to another, or leave train.compile out"
         )
-    for block in _blocks(objective, "compile"):
+    blocks = _blocks(objective, "compile")
+    # A network's stages differ, and run with gradients and without: by itself torch gives up after 8.
+    limit = 8 + 4 * len(blocks)
+    torch._dynamo.config.recompile_limit = max(limit, torch._dynamo.config.recompile_limit)
+    for block in blocks:
         block.forward = MethodType(torch.compile(type(block).forward, backend=backend), block)
 
 
