@@ -51,7 +51,7 @@ def test_layers_of_residual_networks_are_their_stages() -> None:
         (VideoConvConfig(arch="r3d_50", base_width=4), 4),
         (VideoConvConfig(arch="x3d_m"), 4),
         (VideoConvConfig(arch="s3d_g"), 9),
-        (VideoConvConfig(arch="c3d"), 0),
+        pytest.param(VideoConvConfig(arch="c3d"), 0, marks=pytest.mark.slow),
         pytest.param(VideoConvConfig(arch="r2plus1d_18"), 4, marks=pytest.mark.slow),
         pytest.param(VideoConvConfig(arch="r2plus1d_50"), 4, marks=pytest.mark.slow),
         pytest.param(VideoConvConfig(arch="slow_r50"), 4, marks=pytest.mark.slow),

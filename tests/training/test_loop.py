@@ -57,6 +57,7 @@ def plain(synth_catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> P
     return run_dir
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "train",
     [
