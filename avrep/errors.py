@@ -30,5 +30,9 @@ class MediaError(AvrepError):
         return MediaError, (self.stage, self.reason)
 
 
+class StepNotFinite(AvrepError):
+    """A step's loss or gradient was not finite: taken again, it would not be either."""
+
+
 class FailureBudgetExceeded(AvrepError):
     """More items failed than the run allows, so the corpus or the storage itself is at fault."""

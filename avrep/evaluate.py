@@ -8,11 +8,10 @@ import numpy as np
 import torch
 
 from avrep.assemble import build_objective, open_catalog, usable_rows, use_threads
-from avrep.augment.eval_crops import CropConfig, crop_views
-from avrep.augment.video_config import VideoAugmentConfig
+from avrep.augment.eval_crops import crop_views
 from avrep.augment.view import augment_view, to_device
 from avrep.config import RunConfig
-from avrep.errors import ConfigError
+from avrep.dense_clips import crop_config, dense_spec, no_pictures, video_augments
 from avrep.evaluation.action.split import GroupScope
 from avrep.evaluation.aggregate import Over
 from avrep.evaluation.compare import compare_scores
@@ -23,13 +22,9 @@ from avrep.evaluation.results import EvalRow
 from avrep.evaluation.scores import VideoScores
 from avrep.evaluation.tasks import TaskItems, catalog_task, split_files_task
 from avrep.models.features import Encoder
-from avrep.objectives.base import Objective
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.plan import Sweep
 from avrep.pipeline.stream import OpenStream, plain_stream
-from avrep.sampling.clips import DenseConfig
-from avrep.sampling.sound import SoundConfig
-from avrep.sampling.spec import ViewSpec
 from avrep.trained import load_encoder
 from avrep.training import parallel
 from avrep.types import Batch, RowNumbers
@@ -112,7 +107,7 @@ def find_task(
         ConfigError: the run has no video encoder; or see `catalog_task` and `split_files_task`.
     """
     if config.video_encoder is None:
-        raise _no_pictures()
+        raise no_pictures()
     catalog = open_catalog(config.data)
     if splits_dir is None:
         return catalog_task(catalog, usable_rows(catalog))
@@ -143,53 +138,6 @@ def compare_measurements(
         over=over,
         fold=first.fold if len(measurements) == 1 else None,
         seed=seed,
-    )
-
-
-def dense_spec(config: RunConfig, objective: Objective, num_clips: int) -> ViewSpec:
-    """Evenly spaced clips with the objective's own distance between frames and decode geometry."""
-    for spec in objective.view_specs():
-        if isinstance(spec.sampler, SoundConfig):
-            continue
-        sampler = DenseConfig(
-            num_frames=config.evaluation.num_frames or spec.sampler.num_frames,
-            stride=spec.sampler.stride,
-            fps=spec.sampler.fps,
-            num_clips=num_clips,
-        )
-        return ViewSpec(sampler=sampler, geometry=spec.geometry)
-    raise _no_pictures()
-
-
-def crop_config(config: RunConfig, objective: Objective) -> CropConfig:
-    """The fixed crops of evaluation, normalised as the objective's training clips are."""
-    train_view = video_augments(objective)[0]
-    crop_px = config.evaluation.crop_px or train_view.crop_px
-    return CropConfig(
-        short_side_px=crop_px,
-        crop_px=crop_px,
-        num_crops=config.evaluation.num_crops,
-        mean=train_view.mean,
-        std=train_view.std,
-    )
-
-
-def video_augments(objective: Objective) -> tuple[VideoAugmentConfig, ...]:
-    """What happens to those of the objective's views that have pictures.
-
-    Raises:
-        ConfigError: none has.
-    """
-    found = tuple(augment for augment in objective.augments() if augment is not None)
-    if not found:
-        raise _no_pictures()
-    return found
-
-
-def _no_pictures() -> ConfigError:
-    return ConfigError(
-        "the run's objective trains on sound alone: it has no video encoder to evaluate; load what it "
-        "trained by avrep.load_encoder(RUN, 'audio')"
     )
 
 

@@ -5,6 +5,7 @@ RUN/
     environment.json    versions, device, commit
     metrics.jsonl       one line a logged step
     tensorboard/        the same numbers
+    incidents/          see avrep.training.guard
     quarantine/ ledger/ health.json     see avrep.account
     checkpoints/        see avrep.training.checkpoint; elsewhere if `train.checkpoint_store` says so
 """
@@ -30,6 +31,7 @@ from avrep.environment import describe_environment, package_versions
 from avrep.errors import ConfigError
 from avrep.media.put_in_place import write_in_place
 from avrep.methods import found_from_anywhere
+from avrep.online_probe import OnlineProbe
 from avrep.pipeline.quarantine import KnownBad, read_quarantine, release
 from avrep.pipeline.stream import OpenStream, open_mixture, plain_stream
 from avrep.resume import check_same_run, forget_after
@@ -37,10 +39,11 @@ from avrep.trained import start_encoders
 from avrep.training import parallel
 from avrep.training.checkpoint import RunState, load_checkpoint, read_state
 from avrep.training.checkpoint_writer import CheckpointWriter
+from avrep.training.guard import guarded
 from avrep.training.loop import StepRecord, train
 from avrep.training.optim import build_optimizer, layer_scales
 from avrep.training.prepare import prepare
-from avrep.training.recorder import Recorder, numbers
+from avrep.training.recorder import Recorder, memory_numbers, numbers
 from avrep.training.retention import LoggedMean
 
 _ReadFrom = TypeVar("_ReadFrom", DataConfig, CorpusConfig)
@@ -73,6 +76,7 @@ def pretrain(
         ConfigError: the folder holds a run already and `resume` is not set; or the run resumed is
             of another config or catalogue.
         FailureBudgetExceeded: too many items could not be used.
+        StepNotFinite: a loss or a gradient was not finite; the step and its clips are named.
         OSError, ShardError: a checkpoint could not be written.
     """
     config = with_absolute_paths(config)
@@ -127,14 +131,17 @@ def pretrain(
         for name, source in sources.items()
     }
     window: list[StepRecord] = []
+    probe = OnlineProbe(config, objective, device, open_stream)
     logged = LoggedMean()
 
     def after_step(record: StepRecord) -> None:
+        guard.check(record)
+        probed = probe.measure(record.step)
         for name, account in accounts.items():
             account.add(record.batch if name == MAIN_CORPUS else record.batch.others[name])
         window.append(record)
-        if record.step % config.train.log_every_steps == 0 or record.step == last_step:
-            told = numbers(window)
+        if probed or record.step % config.train.log_every_steps == 0 or record.step == last_step:
+            told = numbers(window) | memory_numbers(device) | probed
             logged.add(told)
             if recorder:
                 recorder.write(record.step, told)
@@ -157,6 +164,9 @@ def pretrain(
 
     steps = range(first_step, last_step)
     with (
+        guarded(
+            run_dir, config.train.spikes, first_step=first_step, main_corpus=MAIN_CORPUS
+        ) as guard,
         CheckpointWriter(store, config.train.keep_checkpoints, config.train.keep_best) as writer,
         Recorder(run_dir) if parallel.is_first() else nullcontext() as recorder,
         open_mixture(open_stream, sources, steps, parallel.rank(), parallel.world_size()) as stream,
@@ -165,7 +175,7 @@ def pretrain(
             config.train,
             objective,
             optimizer,
-            stream,
+            guard.watch(stream),
             seed=config.seed,
             device=device,
             on_step=after_step,

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).resolve().parents[1]
 _JOBS = Path(__file__).resolve().parent
 _PATIENCE_S = 90.0
-# What a job needs of this folder; corpora and runs stay where they are.
-_EXCLUDED = [".venv", ".git", "runs", "tests", "docs", "benchmarks", "evidence"]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -43,15 +41,22 @@ def main(arguments: Sequence[str]) -> int:
         return 0 if client.get_job_status(job) == "SUCCEEDED" else 1
 
 
+def runtime_env(folder: Path) -> dict[str, str | list[str]]:
+    """What travels with a job: a folder without what its `.rayignore` and `.gitignore` name.
+
+    Older versions of Ray that avrep runs on read the second alone.
+    """
+    lines = (folder / ".rayignore").read_text(encoding="utf-8").splitlines()
+    excludes = [line for line in lines if line and not line.startswith("#")]
+    return {"working_dir": str(folder), "excludes": excludes}
+
+
 def _submitted(client: "JobSubmissionClient", script: str) -> str:
     """The number of the job; the agent that starts jobs comes up after the API that takes them."""
     given_up_s = time.monotonic() + _PATIENCE_S
     while True:
         try:
-            return client.submit_job(
-                entrypoint=script,
-                runtime_env={"working_dir": str(_ROOT), "excludes": _EXCLUDED},
-            )
+            return client.submit_job(entrypoint=script, runtime_env=runtime_env(_ROOT))
         except RuntimeError as error:
             if "No available agent" not in str(error) or time.monotonic() > given_up_s:
                 raise

@@ -1,5 +1,7 @@
 """Proves that a run on several corpora mixes them as it says, writes all down, and comes back."""
 
+import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -17,7 +19,9 @@ from avrep.pipeline.batches import batches
 from avrep.pipeline.quarantine import read_quarantine
 from avrep.pipeline.stream import OpenStream, open_mixture, plain_stream
 from avrep.pretrain import pretrain
+from avrep.replay import replay_step
 from avrep.report.ledger_table import audit_run
+from avrep.report.replay_table import draw_replay
 from avrep.training.loop import StepRecord
 from avrep.types import Address
 from tests.faults.runs import digest
@@ -123,6 +127,24 @@ def test_a_mixture_resumes_as_if_it_had_not_stopped(config: RunConfig, tmp_path:
     (entry,) = read_quarantine(tmp_path / "cut" / "corpora" / "speech")
     assert entry.key == Catalog.open(config.corpora["speech"].catalog)[1].key
     assert reports["speech"].num_substitutes == 1
+
+
+@pytest.mark.slow
+def test_a_step_of_a_mixture_is_replayed_bit_for_bit(config: RunConfig, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    pretrain(config, run)
+    replay = replay_step(run, 4)
+    assert replay.from_step == 2
+    assert replay.loss == replay.logged_loss
+    by_corpus = Counter(clip.corpus for clip in replay.found.clips)
+    assert by_corpus == {"data": _SEEN, "speech": _HEARD}
+    for clip in replay.found.clips:
+        assert clip.grad_norm is not None
+        assert 0 < clip.grad_norm < math.inf
+        # The loss of `data` by itself would have that of the others in it.
+        assert (clip.loss_alone is None) == (clip.corpus == "data")
+    draw_replay(replay, tmp_path / "sheet.png")
+    assert (tmp_path / "sheet.png").stat().st_size > 10_000
 
 
 def test_another_corpus_does_not_pass_for_the_same(

@@ -14,6 +14,7 @@ import ray
 from ray.exceptions import RayError
 
 from avrep.cluster.end_process import Whereabouts, end_process, whereabouts
+from avrep.cluster.pool_gauges import PoolGauges
 from avrep.errors import AvrepError
 from avrep.media.deadline import ended_after
 from avrep.media.memory import limit_memory, reuse_freed_memory
@@ -73,6 +74,8 @@ class DecodePool:
         self._read_ahead_bytes = read_ahead_bytes
         self._num_failed_starts = 0
         self._workers = [self._start() for _ in range(num_actors)]
+        self._gauges = PoolGauges(str(source.catalog.path))
+        self._tell()
 
     def __len__(self) -> int:
         return len(self._workers)
@@ -106,11 +109,18 @@ class DecodePool:
             if worker.where:
                 end_process(worker.where)
             self._workers[self._workers.index(worker)] = self._start()
+            self._gauges.replaced()
+            self._tell()
 
     def stop(self) -> None:
         """Let each actor finish what it is decoding, then end."""
         for worker in self._workers:
             worker.actor.__ray_terminate__.remote()
+        self._gauges.tell(num_running=0, num_starting=0)
+
+    def _tell(self) -> None:
+        num_starting = sum(worker.starting is not None for worker in self._workers)
+        self._gauges.tell(len(self._workers) - num_starting, num_starting)
 
     def _start(self) -> Worker:
         # Ray's types know neither these options nor the methods of an actor. Calls are not redone
@@ -135,6 +145,7 @@ class DecodePool:
         else:
             self._num_failed_starts = 0
             worker.starting = None
+            self._tell()
 
 
 def _reason(error: RayError) -> str:

@@ -1,10 +1,11 @@
 """Runs as the command line starts them: on Ray where the config asks for decode actors."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+from avrep.cluster.run_gauges import RunGauges
 from avrep.cluster.session import ray_session
 from avrep.cluster.stream import ray_stream
 from avrep.cluster.train import train_on_ray
@@ -17,6 +18,7 @@ from avrep.pipeline.stream import OpenStream, plain_stream
 from avrep.pretrain import pretrain
 from avrep.report.progress import count_progress, line_progress, train_progress, waiting
 from avrep.trained import read_run_config
+from avrep.training.loop import StepRecord
 
 
 @contextmanager
@@ -52,8 +54,9 @@ def train_run(config: RunConfig, run_dir: Path, *, resume: bool = False) -> None
     if config.train.num_workers == 1:
         with (
             open_streams(config.data, num_streams) as open_stream,
-            train_progress("training") as on_step,
+            train_progress("training") as show,
         ):
+            on_step = _told(show, run_dir) if config.data.num_decode_actors else show
             pretrain(config, run_dir, open_stream=open_stream, resume=resume, on_step=on_step)
         return
     num_slots = config.train.num_workers + num_streams * config.data.num_decode_actors
@@ -62,6 +65,17 @@ def train_run(config: RunConfig, run_dir: Path, *, resume: bool = False) -> None
             stack.enter_context(ray_session(num_slots, num_streams * config.data.prefetch_bytes))
         with line_progress("training") as on_line:
             train_on_ray(config, run_dir, resume=resume, on_line=on_line)
+
+
+def _told(show: Callable[[StepRecord], None], run_dir: Path) -> Callable[[StepRecord], None]:
+    """Each step shown here and told to Ray's endpoint."""
+    gauges = RunGauges(run_dir)
+
+    def on_step(record: StepRecord) -> None:
+        show(record)
+        gauges.add(record)
+
+    return on_step
 
 
 def evaluate_run(

@@ -18,12 +18,14 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 
 from avrep.assemble import build_objective, checkpoint_store, training_sources
 from avrep.cluster.even_ranks import keep_even_ranks, num_even_ranks, visits_of_corpora
+from avrep.cluster.run_gauges import RunGauges
 from avrep.cluster.stream import ray_stream
 from avrep.config import RunConfig, parse_config
-from avrep.errors import AvrepError, ConfigError
+from avrep.errors import AvrepError, ConfigError, StepNotFinite
 from avrep.pipeline.plan import visits
 from avrep.pipeline.stream import OpenStream, plain_stream
 from avrep.pretrain import pretrain, with_absolute_paths
+from avrep.training.guard import told, why_stopped
 
 Told = Callable[[str], None]
 """Called with each new line of `metrics.jsonl`."""
@@ -47,6 +49,7 @@ def train_on_ray(
     Raises:
         ConfigError: the folder holds a run already and `resume` is not set, or none and it is set;
             or what the trainers refuse.
+        StepNotFinite: a loss or a gradient was not finite; the step and its clips are named.
         AvrepError: trainers died more often than `train.max_restarts` allows.
     """
     run_dir, config = run_dir.resolve(), with_absolute_paths(config)
@@ -74,6 +77,8 @@ def train_on_ray(
             trainer.fit()
         except TrainingFailedError as error:
             raise _told_plainly(error) from error
+    if incident := why_stopped(run_dir):
+        raise StepNotFinite(told(incident, run_dir))
 
 
 def _check(config: RunConfig) -> None:
@@ -95,9 +100,9 @@ def _scaling(config: RunConfig, use_gpu: bool) -> ray.train.ScalingConfig:
     )
 
 
-def _train_as_rank(told: dict[str, Any]) -> None:
-    config = parse_config(told["config"], "the run's config")
-    run_dir = Path(told["run_dir"])
+def _train_as_rank(given: dict[str, Any]) -> None:
+    config = parse_config(given["config"], "the run's config")
+    run_dir = Path(given["run_dir"])
     if not keep_even_ranks(num_even_ranks(visits_of_corpora(config), dist.get_world_size())):
         return
     open_stream: OpenStream = plain_stream
@@ -109,8 +114,13 @@ def _train_as_rank(told: dict[str, Any]) -> None:
             read_ahead_bytes=config.data.read_ahead_bytes,
         )
     # After a death there may be a checkpoint where there was none at the start.
-    resume = bool(told["must_resume"] or checkpoint_store(config, run_dir).checkpoints())
-    pretrain(config, run_dir, open_stream=open_stream, resume=resume)
+    resume = bool(given["must_resume"] or checkpoint_store(config, run_dir).checkpoints())
+    gauges = RunGauges(run_dir)
+    try:
+        pretrain(config, run_dir, open_stream=open_stream, resume=resume, on_step=gauges.add)
+    except StepNotFinite:
+        # All of them come here; started again, they would again. The driver reads why.
+        return
 
 
 def _told_plainly(error: TrainingFailedError) -> AvrepError:

@@ -112,6 +112,10 @@ class Objective(nn.Module, ABC):
     norm apart; means over unequal numbers of terms want `BatchTensors.whole`.
     """
 
+    items_first: bool = False
+    """How the rows of its encoders' batches stand where an item has several: an item's side by side,
+    or (by default) one view of all items after the other."""
+
     @abstractmethod
     def view_specs(self) -> tuple[ViewSpec, ...]:
         """What clips it needs of each item. One spec may give several views."""

@@ -15,6 +15,7 @@ from avrep.augment.video_config import VideoAugmentConfig, cvrl_view
 from avrep.frozen import FrozenConfig
 from avrep.losses.contrastive import top1_accuracy, two_view_info_nce
 from avrep.losses.gather import gather_rows
+from avrep.losses.hypersphere import alignment
 from avrep.models.features import Encoder
 from avrep.models.heads import ProjectionHead, ProjectionHeadConfig
 from avrep.models.seeded import seeded
@@ -94,6 +95,7 @@ class Cvrl(Objective):
             metrics = {
                 "contrastive_top1": (a_to_b + b_to_a) / 2,
                 "positive_cosine": (z_a * z_b).sum(dim=1).mean(),
+                "alignment": alignment(z_a, z_b),
             }
         return LossOut(loss=loss, metrics=metrics)
 

@@ -38,6 +38,8 @@ class Joint(Objective):
         self.parts = nn.ModuleDict(parts)
         self.others = nn.ModuleDict(corpora or {})
         self._weights = dict(zip(parts, weights, strict=True))
+        # What an encoder gave last is measured, and the last part used it last.
+        self.items_first = [*parts.values(), *(corpora or {}).values()][-1].items_first
         self.encoders()
 
     def view_specs(self) -> tuple[ViewSpec, ...]:

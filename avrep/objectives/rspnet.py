@@ -14,6 +14,7 @@ from torch.nn import functional
 from avrep.augment.video_config import VideoAugmentConfig
 from avrep.frozen import FrozenConfig
 from avrep.losses.gather import gather_rows
+from avrep.losses.hypersphere import alignment
 from avrep.losses.momentum_contrast import queue_info_nce, queue_top1
 from avrep.losses.speed_ranking import speed_ranking_accuracy, speed_ranking_loss
 from avrep.models.features import Encoder
@@ -151,6 +152,7 @@ class Rspnet(Objective):
             metrics = {
                 "appearance_loss": appearance_loss.detach(),
                 "appearance_top1": queue_top1(appearance, positives, self.queue.keys),
+                "alignment": alignment(appearance, same_appearance),
                 "speed_loss": speed_loss.detach(),
                 "speed_accuracy": speed_ranking_accuracy(motion, same_motion, other_motion),
                 "queue_fill": self.queue.fill(),

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from avrep.losses.gather import gather_rows
+from avrep.losses.hypersphere import alignment
 from avrep.losses.segment_contrast import segment_info_nce, segment_top1
 from avrep.models.features import Encoder
 from avrep.models.seeded import seeded
@@ -104,6 +105,7 @@ class SegmentAvclip(Segments):
         )
         metrics = {
             "segment_top1": segment_top1(video.detach(), audio.detach()),
+            "alignment": alignment(video.detach().flatten(0, 1), audio.detach().flatten(0, 1)),
             "temperature": self.temperature.detach().clone(),
             "hard_weight": self.hard_weight.clone(),
         }

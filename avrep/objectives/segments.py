@@ -66,6 +66,8 @@ class Segments(Objective):
         audio: the audio encoder to train; it takes float[b s] at 16 kHz.
     """
 
+    items_first = True
+
     def __init__(self, config: SegmentsConfig, video: Encoder, audio: Encoder) -> None:
         super().__init__()
         self.video = video

@@ -14,6 +14,7 @@ import numpy as np
 
 from avrep.report.comparisons import Comparison, Verdict, compare
 from avrep.report.health import health_html, nested_facts
+from avrep.report.incidents import incidents_html
 from avrep.report.learning import learning_html
 from avrep.report.results_table import results_html
 from avrep.report.run_files import Metrics, RunFiles, read_run
@@ -57,6 +58,7 @@ def report_html(run: RunFiles) -> str:
         _notes(run.notes),
         _results(comparisons, _objective(run.config)),
         learning_html(run.metrics),
+        incidents_html(run.incidents, run.name),
         _contact_sheet(run),
         _data(run),
         _settings(run),

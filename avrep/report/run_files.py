@@ -16,6 +16,7 @@ import yaml
 
 from avrep.errors import ConfigError
 from avrep.evaluation.results import EvalRow, read_rows
+from avrep.training.guard import Incident, read_incidents
 
 _TEXT_LIMIT_BYTES = 4 << 20
 _METRICS_LIMIT_BYTES = 256 << 20
@@ -54,6 +55,8 @@ class RunFiles:
     health: Mapping[str, object]
     corpora: Mapping[str, Mapping[str, object]]
     """The health of each further corpus of a mixture, by name."""
+    incidents: tuple[Incident, ...]
+    """Steps that something was wrong with, the first rank's part of each."""
     pictures: Mapping[str, bytes]
     """PNG bytes by file name: `contact_sheet.png`, `corpus.png`."""
     notes: tuple[str, ...]
@@ -91,6 +94,7 @@ def read_run(run_dir: Path) -> RunFiles:
             path.parent.name: _json_object(path, notes)
             for path in sorted(run_dir.glob("corpora/*/health.json"))
         },
+        incidents=_incidents(run_dir, notes),
         pictures={n: b for n in pictures if (b := _picture(run_dir / n, notes))},
         notes=tuple(notes),
     )
@@ -219,6 +223,18 @@ def _results(path: Path, notes: list[str]) -> tuple[EvalRow, ...]:
     except (ConfigError, OSError) as error:
         # The report travels; where the run lay on this machine does not concern its readers.
         notes.append(f"evaluation/{_first_line(error).replace(str(path), path.name)}")
+        return ()
+
+
+def _incidents(run_dir: Path, notes: list[str]) -> tuple[Incident, ...]:
+    paths = (run_dir / "incidents").glob("rank-*.jsonl")
+    if sum(path.stat().st_size for path in paths) > _METRICS_LIMIT_BYTES:
+        notes.append(f"incidents: more than {_METRICS_LIMIT_BYTES} bytes; none shown")
+        return ()
+    try:
+        return tuple(one for one in read_incidents(run_dir) if one.rank == 0)
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        notes.append(f"incidents: {_first_line(error)}")
         return ()
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Literal, Self
 
 import torch
@@ -12,10 +12,11 @@ from avrep.frozen import FrozenConfig
 from avrep.objectives.base import Objective
 from avrep.training import parallel
 from avrep.training.inputs import augment_batch, move_batch
-from avrep.training.monitor import feature_health, watch_features
+from avrep.training.monitor import watch_health
 from avrep.training.optim import OptimConfig
 from avrep.training.retention import KeepBest
 from avrep.training.schedules import cosine_with_warmup, line_with_warmup
+from avrep.training.spikes import SpikeConfig
 from avrep.training.step import Precision, StepResult, take_step
 from avrep.training.step_clock import StepTimes
 from avrep.training.timers import clock_for
@@ -75,6 +76,12 @@ class TrainConfig(FrozenConfig):
     checkpoint_store: str | None = None
     """Folder or URL (s3://bucket/runs/first) for the checkpoints of this run and no other; None: in
     the run's own folder, where all else stays in any case."""
+    spikes: SpikeConfig = SpikeConfig()
+    """Which losses are told of, with their clips, for `avrep replay`."""
+    probe_every_steps: int | None = Field(default=None, gt=0)
+    """How often kNN on frozen features of held-out videos is measured while training; None: never."""
+    probe_items: int = Field(default=256, ge=8)
+    """Videos of the probe, at most, train and test together; their clips stay in memory."""
 
     @property
     def total_steps(self) -> int:
@@ -172,10 +179,9 @@ def train(
         on_step: called after each step; logging and checkpoints happen there.
     """
     module = parallel.wrap(objective, device)
-    encoder = next(iter(objective.encoders().values()))
     objective.train()
     clock = clock_for(device)
-    with watch_features(encoder) as watch:
+    with watch_health(objective) as watch:
         began_s = time.perf_counter()
         for batch, wait_s in _timed(stream):
             clock.start()
@@ -202,11 +208,8 @@ def train(
             objective.after_step(num_done, config.num_steps)
             clock.lap("compute")
             logged = num_done % config.log_every_steps == 0 or num_done == config.num_steps
-            health: dict[str, float] = {}
-            if logged and watch.pooled is not None and len(watch.pooled) > 1:
-                # The first rows are one view of each item, whatever came after them.
-                num_items = len(batch.addresses) // config.num_micro_batches
-                health = asdict(feature_health(watch.pooled[:num_items]))
+            num_items = len(batch.addresses) // config.num_micro_batches
+            health = watch.measure(num_items) if logged else {}
             ended_s = time.perf_counter()
             elapsed_s = ended_s - began_s
             on_step(

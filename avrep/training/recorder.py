@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from avrep.training.loop import StepRecord
@@ -57,6 +58,16 @@ def numbers(window: Sequence[StepRecord]) -> dict[str, float | str]:
         **_time_numbers(window),
         **last.result.metrics,
         **last.health,
+    }
+
+
+def memory_numbers(device: torch.device) -> dict[str, float | str]:
+    """Of a GPU: the most that tensors took at once since the run began, and what there is."""
+    if device.type != "cuda":
+        return {}
+    return {
+        "gpu_peak_bytes": torch.cuda.max_memory_allocated(device),
+        "gpu_bytes": torch.cuda.get_device_properties(device).total_memory,
     }
 
 

@@ -1,5 +1,6 @@
 """The progress line names the bottleneck, does not flicker, and fits the terminal it is on."""
 
+import json
 import os
 import pty
 import re
@@ -11,8 +12,10 @@ from dataclasses import replace
 import pytest
 
 from avrep.report import progress
-from avrep.report.progress import train_progress
+from avrep.report.progress import line_progress, train_progress
+from avrep.report.train_facts import TrainFacts
 from avrep.training.loop import StepRecord
+from avrep.training.recorder import numbers
 from avrep.training.step import StepResult
 from avrep.training.step_clock import StepTimes
 from avrep.types import Batch, StageTimes
@@ -97,7 +100,60 @@ def draw(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int, list[StepRecord
 
 def test_a_plain_line_worked_by_hand(say: Say) -> None:
     (line,) = say([record(1, 0.62, StageTimes(storage_s=0.1, decode_s=0.6), total_steps=122)])
-    assert line == ("training 1/122 loss 5.123  128.0 clips/s  waiting for decode 62 %  1:00 left")
+    assert line == (
+        "training 1/122 loss 5.123  128.0 clips/s  waiting for decode 62 %  0:01:00 left"
+    )
+
+
+def test_training_elsewhere_gives_the_same_lines(
+    capfd: pytest.CaptureFixture[str], say: Say
+) -> None:
+    """From metrics as several trainers leave them: a line for each two steps, of equal length."""
+    records = [slow_decode(step) for step in range(1, 9)]
+    here = say(records)[1::2]
+    with line_progress("training") as on_line:
+        for pair in zip(records[::2], records[1::2], strict=True):
+            on_line(json.dumps({"step": pair[1].step, **numbers(pair)}) + "\n")
+    there = capfd.readouterr().err.splitlines()
+    assert there == here
+    assert (
+        there[-1]
+        == "training 8/1200 loss 5.123  128.0 clips/s  waiting for decode 62 %  0:09:56 left"
+    )
+
+
+def test_memory_and_collapse_stand_in_the_line_and_memory_gives_way_first() -> None:
+    facts = TrainFacts(
+        step=5,
+        total_steps=10,
+        loss=1.5,
+        clips_per_s=20.0,
+        verdict=None,
+        left_s=7325.4,
+        gpu_peak_bytes=int(12.5 * 2**30),
+        gpu_bytes=80 * 2**30,
+    )
+    assert facts.fitting(200) == "loss 1.500  20.0 clips/s  starting  GPU 12.5/80 GiB"
+    assert facts.fitting(50) == "loss 1.500  20.0 clips/s  starting"
+    assert facts.fitting(30) == "loss 1.500  starting"
+    assert facts.left == "2:02:05"
+    loud = replace(facts, collapsed=("audio",))
+    assert loud.fitting(200).endswith("GPU 12.5/80 GiB  COLLAPSED: audio")
+    assert loud.fitting(60) == "loss 1.500  20.0 clips/s  starting  COLLAPSED: audio"
+    assert loud.fitting(45) == "loss 1.500  starting  COLLAPSED: audio"
+
+
+def test_a_collapse_is_shown_until_the_features_live_again(say: Say) -> None:
+    records = [
+        replace(computing(step), health=health)
+        for step, health in (
+            (1, {"video_feature_std": 0.5, "audio_feature_std": 0.001}),
+            (2, {}),
+            (3, {"video_feature_std": 0.5, "audio_feature_std": 0.3}),
+            (4, {}),
+        )
+    ]
+    assert ["COLLAPSED: audio" in line for line in say(records)] == [True, True, False, False]
 
 
 def test_the_verdict_follows_the_run_window_by_window(say: Say) -> None:

@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from avrep.training.loop import StepRecord
-from avrep.training.recorder import Recorder, numbers
+from avrep.training.recorder import Recorder, memory_numbers, numbers
 from avrep.training.step import StepResult
 from avrep.training.step_clock import StepTimes
 from avrep.types import Batch, StageTimes
@@ -85,3 +87,19 @@ def test_the_json_line_and_tensorboard_say_the_same(tmp_path: Path) -> None:
         {name: value for name, value in line.items() if not isinstance(value, str)}
     )
     assert {event.step for events in shown.values() for event in events} == {10}
+
+
+def test_the_memory_of_a_gpu_is_written_and_of_a_cpu_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert memory_numbers(torch.device("cpu")) == {}
+    asked: list[torch.device] = []
+    monkeypatch.setattr(
+        torch.cuda, "max_memory_allocated", lambda device: asked.append(device) or 5
+    )
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda _device: SimpleNamespace(total_memory=80)
+    )
+    device = torch.device("cuda", 1)
+    assert memory_numbers(device) == {"gpu_peak_bytes": 5, "gpu_bytes": 80}
+    assert asked == [device]
