@@ -10,6 +10,7 @@ from rich.console import Console
 
 from avrep.corpus_commands import label, num_cores, pack
 from avrep.errors import AvrepError
+from avrep.search_commands import embed, search
 
 if TYPE_CHECKING:
     from avrep.pipeline.quarantine import QuarantineEntry
@@ -206,6 +207,8 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None
 
 app.command()(pack)
 app.command()(label)
+app.command()(embed)
+app.command()(search)
 
 
 @app.command()

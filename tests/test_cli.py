@@ -20,7 +20,7 @@ from avrep.pipeline.quarantine import QuarantineWriter, read_quarantine
 
 COMMANDS = (
     *("index", "inspect", "synth", "train", "evaluate", "report", "demo", "doctor"),
-    *("quarantine", "ledger", "pack", "label"),
+    *("quarantine", "ledger", "pack", "label", "embed", "search"),
 )
 QUICKSTART = Path(__file__).parents[1] / "configs" / "quickstart.yaml"
 
@@ -89,6 +89,9 @@ def test_the_installed_command_is_this_one() -> None:
         (["quarantine", "none"], "no run at none; make one: avrep train CONFIG --out none"),
         (["ledger", "none"], "no run at none; make one: avrep train CONFIG --out none"),
         (["label", "none.parquet"], "no catalogue at"),
+        (["embed", "none", "none.parquet"], "no run at none; make one: avrep train CONFIG"),
+        (["search", "none", "--like", "a"], "no features at none; make them: avrep embed RUN"),
+        (["search", "none"], "say what to look for: one of --like FILE, --image FILE, --sound"),
         (["demo", "--data", "none"], "--data none: no such folder"),
         (["demo", "--splits", "x", "--fold", "zero"], "--fold zero: give the number"),
     ],
