@@ -182,15 +182,9 @@ def write_part(path: Path, rows: FeatureRows, notes: PartNotes) -> None:
     )
     # Of its own, so that two writers of one part, which write the same, do not share a file.
     partial = path.with_name(f"{path.stem}.{_own_name()}.partial")
-    pq.write_table(
-        table,
-        partial,
-        row_group_size=_ROWS_PER_GROUP,
-        compression="zstd",
-        use_dictionary=["key"],
-        # The least and greatest number of a column of vectors tell nothing.
-        write_statistics=["key", "start_s", "end_s"],
-    )
+    # Vectors repeat nothing that a dictionary would save.
+    with pq.ParquetWriter(partial, schema, compression="zstd", use_dictionary=False) as writer:
+        writer.write_table(table, row_group_size=_ROWS_PER_GROUP)
     put_in_place(partial, path)
 
 

@@ -95,12 +95,12 @@ def test_evenly_spaced_windows_are_evaluations_clips(
     num_frames: int, num_clips: int, clip_frames: int, stride: int
 ) -> None:
     item = _video(num_frames, fps=29.97, start_s=0.2)
-    form = {"num_frames": clip_frames, "stride": stride}
-    dense = DenseConfig.model_validate({**form, "num_clips": num_clips})
+    dense = DenseConfig(num_frames=clip_frames, stride=stride, num_clips=num_clips)
     wanted = draw_views(
         ViewSpec(sampler=dense, geometry=Geometry()), item, np.random.default_rng(0)
     )
-    windows = video_windows(item, ClipConfig(**form), SpacingConfig(num_clips=num_clips))
+    clip = ClipConfig(num_frames=clip_frames, stride=stride)
+    windows = video_windows(item, clip, SpacingConfig(num_clips=num_clips))
     # Equal clips of evaluation are one window.
     assert {tuple(w.times.frames_s) for w in windows} == {tuple(t.frames_s) for t in wanted}
     for window in windows:
