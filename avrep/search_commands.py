@@ -34,8 +34,8 @@ def embed(
 ) -> None:
     """Write a vector for every clip of a corpus: Parquet with key, start_s, end_s and vector.
 
-    Clips are as long and as far apart as in the run's evaluation, and the newest checkpoint's weights
-    are used. The result does not depend on the number of workers. A killed job is finished by the
+    Clips have the frames and crops of the run's evaluation, sound the length of a training clip, and
+    the newest checkpoint's weights are used. The result does not depend on the number of workers. A killed job is finished by the
     same command again; items that cannot be used are listed in FEATURES/quarantine.
 
     Example: `avrep embed runs/first corpus.parquet -o features` or, of long videos,

@@ -13,7 +13,7 @@ from avrep.media.item_clips import read_clips
 from avrep.report.contact_sheet import SheetRow, SheetView, draw_contact_sheet
 from avrep.types import Clip, ClipTimes, Geometry, MediaItem
 
-_NUM_FRAMES = 6
+_NUM_FRAMES = 4
 _SHORT_SIDE_PX = 112
 _RATE_HZ = 16_000
 
@@ -31,20 +31,19 @@ def draw_nearest(
         with_sound: show the clips' sound too.
     """
     items = _items({hit.key for hit in hits}, catalog)
-    rows = [SheetRow(title=f"asked for: {query.title}", views=_asked(query))]
+    rows: list[SheetRow] = []
     for rank, hit in enumerate(hits, start=1):
         title = f"{rank}.  {hit.similarity:.3f}  {hit.key}, {hit.start_s:.2f} to {hit.end_s:.2f} s"
         rows.append(SheetRow(title=title, views=_found(hit, items, catalog.root, with_sound)))
-    draw_contact_sheet(rows, out)
+    asked = (_view(query.clip),) if query.clip else ()
+    heading = SheetRow(title=f"asked for: {query.title}", views=asked)
+    # A spectrogram is as wide as a page.
+    draw_contact_sheet(rows, out, num_columns=1 if with_sound else 2, heading=heading)
 
 
 def _items(keys: set[str], catalog: Catalog) -> Mapping[str, MediaItem]:
     rows = [row for row, key in enumerate(catalog.keys()) if key in keys]
     return {item.key: item for item in catalog.items(rows)}
-
-
-def _asked(query: Query) -> tuple[SheetView, ...]:
-    return (_view(query.clip),) if query.clip else ()
 
 
 def _found(
@@ -74,4 +73,5 @@ def _view(clip: Clip) -> SheetView:
         audio=clip.audio,
         audio_start_s=clip.audio_start_s,
         rate_hz=clip.rate_hz if clip.audio is not None else 0,
+        is_described=False,
     )
