@@ -47,11 +47,11 @@ class EmbedSummary:
     def line(self) -> str:
         """In words."""
         told = [
-            f"{self.num_items:,} items: {self.num_clips:,} clips of {self.width} numbers",
-            f"{self.num_failed:,} items failed",
+            f"{_items(self.num_items)}: {self.num_clips:,} clips of {self.width} numbers",
+            f"{_items(self.num_failed)} failed",
         ]
         if self.num_without:
-            told.append(f"{self.num_without:,} have no such stream")
+            told.append(f"{_items(self.num_without)} without such a stream")
         if self.num_made:
             told.append(f"{self.num_made / self.made_s:.1f} clips/s")
         return "; ".join(told)
@@ -139,3 +139,7 @@ def _finish(job: EmbedJob) -> EmbedSummary:
         num_without=len(job.catalog) - len(job.rows),
         width=job.facts.width,
     )
+
+
+def _items(count: int) -> str:
+    return f"{count:,} item{'' if count == 1 else 's'}"

@@ -97,7 +97,7 @@ def test_vectors_are_the_encoders_of_the_clips_of_evaluation(
     assert (summary.num_items, summary.num_clips, summary.num_failed) == (24, 96, 1)
     assert summary.num_without == len(damaged) - 25
     assert summary.width == rows.vectors.shape[1] == 32
-    assert "24 items: 96 clips of 32 numbers; 1 items failed; 1 have no such" in summary.line()
+    assert "24 items: 96 clips of 32 numbers; 1 item failed; 1 item without such" in summary.line()
     assert told[0] == (0, 25)
     assert told[-1] == (25, 25)
 
