@@ -75,7 +75,7 @@ def cosines(vectors: Vectors, unit: npt.NDArray[np.float64]) -> npt.NDArray[np.f
     """
     wide = vectors.astype(np.float64)
     lengths = np.sqrt((wide * wide).sum(axis=1))
-    return (wide * unit).sum(axis=1) / np.where(lengths > 0, lengths, 1)
+    return np.clip((wide * unit).sum(axis=1) / np.where(lengths > 0, lengths, 1), -1, 1)
 
 
 class _Best:
