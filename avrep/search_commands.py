@@ -109,7 +109,6 @@ def search(
     from avrep.embedding.query import Asker
     from avrep.embedding.search import nearest_clips
     from avrep.embedding.store import FeatureStore
-    from avrep.media.catalog import Catalog
     from avrep.report.nearest_sheet import draw_nearest
     from avrep.report.progress import waiting
     from avrep.report.terminal import print_table
@@ -117,6 +116,7 @@ def search(
     if sum(asked is not None for asked in (like, image, sound)) != 1:
         raise ConfigError("say what to look for: one of --like FILE, --image FILE, --sound FILE")
     store = FeatureStore.open(features)
+    catalog = store.open_catalog(corpus)
     with waiting("searching"):
         asker = Asker(store, run)
         if like is not None:
@@ -133,9 +133,8 @@ def search(
         for rank, hit in enumerate(hits, start=1)
     ]
     print_table(["", "similarity", "seconds", "item"], lines)
-    found = Catalog.open(corpus or store.catalog)
     with waiting("drawing"):
-        draw_nearest(query, hits, found, out, with_sound=store.facts.kind == "audio")
+        draw_nearest(query, hits, catalog, out, with_sound=store.facts.kind == "audio")
     print(f"the {len(hits)} nearest of {len(store):,} clips to {query.title}: {out}")
 
 

@@ -69,7 +69,8 @@ def embed_corpus(
     """Give every clip of a corpus a vector, in a folder that `FeatureStore` opens.
 
     The parts are the same bytes whoever makes them, in whatever order, on as many workers, killed in
-    between or not, on one kind of processor and one set of versions.
+    between or not, on one kind of processor and one set of versions. A part that is deleted is made
+    again, and what failed in it tried again.
 
     Args:
         run: the run's folder; its newest checkpoint counts.
@@ -87,10 +88,10 @@ def embed_corpus(
     job = plan_job(run, catalog_path, out, config or EmbedConfig())
     found = claim_folder(job.out, FACTS, job.identity, what="features", words=_WORDS)
     where = {"run": str(job.run), "catalog": str(job.catalog.path)}
-    if "summary" in found:
+    missing = [part for part in range(job.num_parts) if not part_path(job.out, part).is_file()]
+    if "summary" in found and not missing:
         write_claim(job.out, FACTS, {**found, **where})
         return EmbedSummary(**found["summary"])
-    missing = [part for part in range(job.num_parts) if not part_path(job.out, part).is_file()]
     num_done = len(job.rows) - sum(len(job.rows_of(part)) for part in missing)
     num_made, began_s = 0, time.perf_counter()
     if progress:

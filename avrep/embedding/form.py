@@ -16,11 +16,11 @@ from avrep.config import RunConfig
 from avrep.errors import ConfigError, MediaError
 from avrep.evaluate import crop_config, dense_spec
 from avrep.objectives.base import Objective
-from avrep.objectives.segments import Segments
+from avrep.objectives.segments import RATE_HZ, Segments
 from avrep.pipeline.collate import collate
-from avrep.sampling.clips import ClipConfig
+from avrep.sampling.clips import ClipConfig, DenseConfig
 from avrep.sampling.sound import SoundConfig
-from avrep.sampling.spec import wants_audio
+from avrep.sampling.spec import SamplerConfig, ViewSpec, wants_audio, wants_video
 from avrep.sampling.sync import SyncConfig
 from avrep.sampling.windows import ItemWindow, SpacingConfig, sound_windows, video_windows
 from avrep.types import Clip, Geometry, MediaItem
@@ -89,31 +89,39 @@ def clip_form(config: RunConfig, objective: Objective, kind: Kind) -> ClipForm:
     Raises:
         ConfigError: the objective has no such clips.
     """
-    segments = next((part for part in objective.modules() if isinstance(part, Segments)), None)
-    if kind == "video":
-        spec = dense_spec(config, objective, 1)
-        assert not isinstance(spec.sampler, SoundConfig)
-        num_frames = spec.sampler.num_frames
-        first = objective.view_specs()[0].sampler
-        if segments and isinstance(first, SyncConfig) and config.evaluation.num_frames is None:
-            num_frames = segments.segment_frames
-        return VideoForm(
-            clip=ClipConfig(
-                num_frames=num_frames, stride=spec.sampler.stride, fps=spec.sampler.fps
-            ),
-            geometry=spec.geometry,
-            crops=crop_config(config, objective),
-        )
-    for spec in objective.view_specs():
-        if not wants_audio(spec) or spec.geometry.rate_hz is None:
-            continue
-        sampler = spec.sampler
-        assert isinstance(sampler, SoundConfig | SyncConfig)
-        duration_s = sampler.duration_s
-        if segments and isinstance(sampler, SyncConfig):
-            duration_s = segments.segment_frames * sampler.stride / sampler.fps
-        return SoundForm(duration_s=duration_s, rate_hz=spec.geometry.rate_hz)
-    raise ConfigError("the run's objective trains on no sound; leave --kind audio out")
+    for part in (objective, *objective.corpora().values()):
+        for spec in part.view_specs():
+            if kind == "video" and wants_video(spec):
+                return _video_form(config, part, spec.sampler)
+            if kind == "audio" and wants_audio(spec):
+                return _sound_form(part, spec)
+    raise ConfigError(f"the run's objective trains on no {kind}; name the other encoder by --kind")
+
+
+def _video_form(config: RunConfig, objective: Objective, sampler: SamplerConfig) -> VideoForm:
+    dense = dense_spec(config, objective, 1)
+    assert isinstance(dense.sampler, DenseConfig)
+    num_frames, segments = dense.sampler.num_frames, _segments(objective)
+    if segments and isinstance(sampler, SyncConfig) and config.evaluation.num_frames is None:
+        num_frames = segments.segment_frames
+    return VideoForm(
+        clip=ClipConfig(num_frames=num_frames, stride=dense.sampler.stride, fps=dense.sampler.fps),
+        geometry=dense.geometry,
+        crops=crop_config(config, objective),
+    )
+
+
+def _sound_form(objective: Objective, spec: ViewSpec) -> SoundForm:
+    assert isinstance(spec.sampler, SoundConfig | SyncConfig)
+    duration_s, segments = spec.sampler.duration_s, _segments(objective)
+    if segments and isinstance(spec.sampler, SyncConfig):
+        duration_s = segments.segment_frames * spec.sampler.stride / spec.sampler.fps
+    return SoundForm(duration_s=duration_s, rate_hz=spec.geometry.rate_hz or RATE_HZ)
+
+
+def _segments(objective: Objective) -> Segments | None:
+    """The objective, or the part of it, that cuts clips into segments."""
+    return next((part for part in objective.modules() if isinstance(part, Segments)), None)
 
 
 def pick_kind(config: RunConfig, kind: Kind | None) -> Kind:

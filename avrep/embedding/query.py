@@ -57,6 +57,10 @@ class Asker:
     def __init__(self, store: FeatureStore, run_dir: Path | None = None) -> None:
         self._store = store
         self._run = run_dir or store.run
+        if not self._run.is_dir():
+            raise ConfigError(
+                f"no run at {self._run}, whose encoder made {store.path}; say where it is: --run DIR"
+            )
         self._config: RunConfig = read_run_config(self._run)
         self._objective = build_objective(self._config)
 

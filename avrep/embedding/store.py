@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from avrep.errors import ConfigError
+from avrep.media.catalog import Catalog
 from avrep.media.claimed_folder import read_claim
 from avrep.media.put_in_place import put_in_place
 
@@ -122,6 +123,29 @@ class FeatureStore:
     def __len__(self) -> int:
         """Number of clips."""
         return self._num_clips
+
+    def open_catalog(self, path: Path | None = None) -> Catalog:
+        """The catalogue that the clips are of.
+
+        Args:
+            path: where it is now; where it was, if None.
+
+        Raises:
+            ConfigError: it is not there, or another one is.
+        """
+        path = path or self.catalog
+        if not path.is_file():
+            raise ConfigError(
+                f"no catalogue at {path}, which {self.path} was made of; say where it is: "
+                "--corpus FILE"
+            )
+        catalog = Catalog.open(path)
+        if catalog.digest != self.facts.catalog_digest:
+            raise ConfigError(
+                f"{path} is another catalogue than that which {self.path} was made of; name that "
+                "one: --corpus FILE"
+            )
+        return catalog
 
     def batches(self) -> Iterator[FeatureRows]:
         """All rows in the catalogue's order, up to 1,024 at a time.

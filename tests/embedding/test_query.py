@@ -21,7 +21,7 @@ from avrep.embedding.query import Asker
 from avrep.embedding.search import nearest_clips
 from avrep.embedding.store import FeatureStore
 from avrep.errors import ConfigError, MediaError
-from avrep.media.catalog import Catalog
+from avrep.media.catalog import Catalog, write_catalog
 from avrep.media.decode import decode
 from avrep.media.index import index_sources
 from avrep.media.synth_write import write_video
@@ -190,7 +190,7 @@ def test_sound_finds_pictures_in_their_common_space(
 
 
 def test_what_cannot_be_compared_is_told_in_a_line(
-    store: FeatureStore, synth_folder: Path, tmp_path: Path
+    store: FeatureStore, synth_catalog: Catalog, synth_folder: Path, tmp_path: Path
 ) -> None:
     asker = Asker(store)
     video = synth_folder / store.read().keys[0]
@@ -207,8 +207,14 @@ def test_what_cannot_be_compared_is_told_in_a_line(
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(MediaError):
         asker.like(tmp_path / "text.mp4")
-    with pytest.raises(ConfigError, match="no run at"):
+    with pytest.raises(ConfigError, match=r"no run at .*; say where it is: --run DIR"):
         Asker(store, tmp_path / "moved")
+    assert store.open_catalog().path == synth_catalog.path
+    with pytest.raises(ConfigError, match=r"no catalogue at .*; say where it is: --corpus FILE"):
+        store.open_catalog(tmp_path / "moved.parquet")
+    write_catalog(tmp_path / "other.parquet", list(synth_catalog)[1:], synth_catalog.root)
+    with pytest.raises(ConfigError, match="is another catalogue than that which"):
+        store.open_catalog(tmp_path / "other.parquet")
 
 
 def test_a_run_with_other_weights_is_refused(
@@ -223,6 +229,7 @@ def test_a_run_with_other_weights_is_refused(
         asker.like(synth_folder / store.read().keys[0])
 
 
+@pytest.mark.slow
 def test_the_sheet_shows_what_was_asked_for_and_found(
     store: FeatureStore, synth_catalog: Catalog, synth_folder: Path, tmp_path: Path
 ) -> None:
@@ -253,10 +260,13 @@ def test_the_sheet_shows_what_was_asked_for_and_found(
 def _place_of(frame: npt.NDArray[np.uint8], sheet: npt.NDArray[np.uint8]) -> tuple[int, int]:
     """Top and left of a frame's only place in the sheet, pixel by pixel."""
     height, width = frame.shape[:2]
-    corners = np.argwhere((sheet == frame[0, 0]).all(axis=2)).tolist()
+    shape = sheet.shape[0] - height + 1, sheet.shape[1] - width + 1
+    fits = np.ones(shape, bool)
+    for y, x in np.random.default_rng(0).integers(0, (height, width), (40, 2)):
+        fits &= sheet[y : y + shape[0], x : x + shape[1], 0] == frame[y, x, 0]
     (place,) = [
         (top, left)
-        for top, left in corners
+        for top, left in np.argwhere(fits).tolist()
         if np.array_equal(sheet[top : top + height, left : left + width], frame)
     ]
     return place
