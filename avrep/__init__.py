@@ -7,15 +7,15 @@ first asked for.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from avrep.library import eval_clips, stream_clips
+    from avrep.library import eval_clips, open_features, stream_clips
     from avrep.trained import load_encoder
 
 __version__ = "0.1.0"
-__all__ = ["eval_clips", "load_encoder", "stream_clips"]
+__all__ = ["eval_clips", "load_encoder", "open_features", "stream_clips"]
 
 
 def __getattr__(name: str) -> object:
-    if name in ("eval_clips", "stream_clips"):
+    if name in ("eval_clips", "open_features", "stream_clips"):
         from avrep import library
 
         return getattr(library, name)

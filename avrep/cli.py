@@ -11,6 +11,7 @@ from rich.console import Console
 from avrep.corpus_commands import label, num_cores, pack
 from avrep.errors import AvrepError
 from avrep.run_commands import replay
+from avrep.search_commands import embed, search
 
 if TYPE_CHECKING:
     from avrep.pipeline.quarantine import QuarantineEntry
@@ -219,6 +220,8 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None
 app.command()(pack)
 app.command()(label)
 app.command()(replay)
+app.command()(embed)
+app.command()(search)
 
 
 @app.command()

@@ -10,17 +10,18 @@ from avrep.assemble import build_objective, usable_rows
 from avrep.augment.eval_crops import crop_views
 from avrep.cluster.session import ray_session
 from avrep.cluster.stream import ray_stream
+from avrep.embedding.store import FeatureStore
 from avrep.evaluate import crop_config, dense_spec
 from avrep.media.catalog import Catalog
 from avrep.media.decode import decode_views
-from avrep.media.probe import probe
+from avrep.media.local_file import local_item
 from avrep.pipeline.batches import batches
 from avrep.pipeline.collate import collate
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.plan import Plan
 from avrep.sampling.spec import SamplerConfig, ViewSpec, draw_views, wants_audio, wants_video
 from avrep.trained import read_run_config
-from avrep.types import Address, Batch, Geometry, MediaItem
+from avrep.types import Address, Batch, Geometry
 
 
 def stream_clips(
@@ -79,19 +80,29 @@ def eval_clips(run_dir: Path | str, file: Path | str) -> torch.Tensor:
         float32[n 3 t h w]: evenly spaced clips, each clip's crops in a row.
 
     Raises:
-        ConfigError: no such run.
+        ConfigError: no such run or file.
         MediaError: the file holds no usable video.
     """
     config = read_run_config(Path(run_dir))
     objective = build_objective(config)
-    data = Path(file).read_bytes()
-    name = Path(file).name
-    item = MediaItem(key=name, shard=name, offset_bytes=0, length_bytes=len(data), duration_s=0.0)
     spec = dense_spec(config, objective, config.evaluation.num_clips)
     nothing_random = rng.at(config.seed, rng.Stage.EVALUATION, Address(0, 0))
-    times = draw_views(spec, probe(data, item), nothing_random)
-    view = collate(decode_views(data, times, spec.geometry, limits=config.data.limits))
+    with local_item(Path(file), config.data.limits) as (item, data):
+        times = draw_views(spec, item, nothing_random)
+        view = collate(decode_views(data, times, spec.geometry, limits=config.data.limits))
     if view.video is None:
         raise ValueError("a view without frames")
     crops = crop_views(torch.from_numpy(view.video), view.size_px, crop_config(config, objective))
     return crops.flatten(0, 1)
+
+
+def open_features(folder: Path | str) -> FeatureStore:
+    """The vectors that `avrep embed` wrote.
+
+    `.read()` gives all of them as numpy arrays, `.batches()` a thousand at a time, in the catalogue's
+    order; `.facts` says what they are of.
+
+    Raises:
+        ConfigError: there are none, or they are not finished.
+    """
+    return FeatureStore.open(folder)

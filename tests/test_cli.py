@@ -1,5 +1,6 @@
 """The command: each part alone, each mistake one line with exit code 2, help with an example."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from avrep.pipeline.quarantine import QuarantineWriter, read_quarantine
 
 COMMANDS = (
     *("index", "inspect", "synth", "train", "evaluate", "report", "demo", "doctor"),
-    *("quarantine", "ledger", "pack", "label"),
+    *("quarantine", "ledger", "pack", "label", "embed", "search"),
 )
 QUICKSTART = Path(__file__).parents[1] / "configs" / "quickstart.yaml"
 
@@ -89,6 +90,9 @@ def test_the_installed_command_is_this_one() -> None:
         (["quarantine", "none"], "no run at none; make one: avrep train CONFIG --out none"),
         (["ledger", "none"], "no run at none; make one: avrep train CONFIG --out none"),
         (["label", "none.parquet"], "no catalogue at"),
+        (["embed", "none", "none.parquet"], "no run at none; make one: avrep train CONFIG"),
+        (["search", "none", "--like", "a"], "no features at none; make them: avrep embed RUN"),
+        (["search", "none"], "say what to look for: one of --like FILE, --image FILE, --sound"),
         (["demo", "--data", "none"], "--data none: no such folder"),
         (["demo", "--splits", "x", "--fold", "zero"], "--fold zero: give the number"),
     ],
@@ -241,3 +245,43 @@ def test_a_command_that_is_started_again_goes_on(
     again = avrep(*words)
     assert (again.status, "holds a run already" in again.stderr) == (2, True)
     assert avrep("train", str(config), "-o", "none", "--resume").status == 2
+
+
+@pytest.mark.slow
+def test_a_corpus_is_embedded_and_searched(
+    avrep: Callable[..., Done],
+    tiny_run: Path,
+    damaged: Path,
+    synth_catalog: Catalog,
+    synth_folder: Path,
+    tmp_path: Path,
+) -> None:
+    words = ["embed", str(tiny_run), str(damaged / "c.parquet"), "--workers", "0"]
+    done = avrep(*words)
+    assert done.status == 0, done.stderr
+    summary, failed, following = done.stdout.splitlines()
+    assert re.fullmatch(
+        r"21 items: 84 clips of 32 numbers; 4 items failed; 1 item without such a stream; "
+        r"\d+\.\d clips/s; in features",
+        summary,
+    )
+    assert failed == "4 items quarantined: open 4; why is in features/quarantine"
+    assert following == "next: avrep search features --like FILE"
+    done = avrep(*words, "--clips", "2")
+    assert "features holds features of other clips; name a new folder" in done.stderr
+    assert avrep(*words, "--clips", "2", "--every", "1").status == 2
+
+    video = next(item for item in synth_catalog if item.labels.get("split") == "test")
+    place = f"{synth_folder / video.key}@0.0"
+    done = avrep("search", "features", "--like", place, "-k", "3", "-o", "found.png")
+    assert done.status == 0, done.stderr
+    head, first, *_, last = done.stdout.splitlines()
+    assert head.split() == ["similarity", "seconds", "item"]
+    assert first.split()[:2] == ["1", "1.0000"]
+    assert last.startswith("the 3 nearest of 84 clips to 0")
+    assert (tmp_path / "found.png").read_bytes().startswith(b"\x89PNG")
+    done = avrep("search", "features", "--sound", place)
+    assert done.status == 2
+    assert "search it by --like FILE or --image FILE" in done.stderr
+    done = avrep("search", "features", "--like", f"{video.key}@later")
+    assert "write it as FILE@SECONDS, e.g. clip.mp4@12.5" in done.stderr

@@ -1,9 +1,10 @@
-"""Work for the whole cluster: a Ray Data job of tasks that write files and give back a few words."""
+"""Work for the whole cluster: Ray Data jobs of tasks that write files and give back a few words."""
 
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,17 @@ import ray.data
 from avrep.errors import AvrepError, ShardError
 
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actors:
+    """Workers that keep something between tasks."""
+
+    num: int
+    num_cpus: int = 1
+    """Of each."""
+    num_gpus: int = 0
+    """Of each."""
 
 
 def run_data_job(
@@ -29,18 +41,64 @@ def run_data_job(
     Raises:
         ShardError: with the words of the error that the work of a task ended in.
     """
+    compute = ray.data.TaskPoolStrategy(num_workers)
+    yield from _done(tasks, partial(_told, work=work), compute=compute, num_cpus=1)
+
+
+def run_actor_job(
+    start: Callable[[], Callable[[Row], Row]], tasks: Sequence[Row], actors: Actors
+) -> Iterator[Row]:
+    """`run_data_job` by actors that each get ready once, and then do one task after another.
+
+    An actor that dies is replaced, and its task done again.
+
+    Args:
+        start: called once in each actor; gives what does a task there. It travels pickled.
+        tasks: what Ray Data can hold in a row.
+        actors: how many, and what each of them has of the cluster.
+
+    Raises:
+        ShardError: with the words of the error that a task, or getting ready for it, ended in.
+    """
+    compute = ray.data.ActorPoolStrategy(size=actors.num, max_tasks_in_flight_per_actor=1)
+    yield from _done(
+        tasks,
+        _Worker,
+        compute=compute,
+        num_cpus=actors.num_cpus,
+        num_gpus=actors.num_gpus,
+        fn_constructor_args=(start,),
+    )
+
+
+def _done(tasks: Sequence[Row], work: Any, **how: Any) -> Iterator[Row]:
     if not tasks:
         return
     with _quiet_ray_data():
         data = ray.data.from_items(list(tasks), override_num_blocks=len(tasks))
         data.context.enable_progress_bars = False
-        compute = ray.data.TaskPoolStrategy(num_workers)
-        done = data.map(partial(_told, work=work), num_cpus=1, compute=compute)
-        for row in done.iter_rows():
+        for row in data.map(work, **how).iter_rows():
             error = row.pop("error")
             if error:
                 raise ShardError(error)
             yield row
+
+
+class _Worker:
+    """The body of an actor."""
+
+    def __init__(self, start: Callable[[], Callable[[Row], Row]]) -> None:
+        self._start = start
+        self._work: Callable[[Row], Row] | None = None
+
+    def __call__(self, task: Row) -> Row:
+        return _told(task, work=self._ready)
+
+    def _ready(self, task: Row) -> Row:
+        # Not when it is made: Ray would make an actor that cannot get ready again and again.
+        if self._work is None:
+            self._work = self._start()
+        return self._work(task)
 
 
 def _told(task: Row, *, work: Callable[[Row], Row]) -> Row:

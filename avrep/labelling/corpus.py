@@ -13,11 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from avrep.errors import ConfigError
 from avrep.labelling.job import LabelConfig, LabelJob, identity, load_features, sampled_rows
 from avrep.labelling.tasks import (
     FAILURES_NOTE,
@@ -29,19 +27,14 @@ from avrep.labelling.tasks import (
     save_array,
 )
 from avrep.media.catalog import Catalog
-from avrep.media.label_store import (
-    ROWS_PER_SHARD,
-    read_all,
-    read_claim,
-    read_notes,
-    shard_path,
-    write_claim,
-)
+from avrep.media.claimed_folder import claim_folder, write_claim
+from avrep.media.label_store import FACTS, ROWS_PER_SHARD, read_all, read_notes, shard_path
 from avrep.training.clusters import fit_clusters, perplexity
 from avrep.types import RowNumbers
 
 FAILURES = "failures.csv"
 _LEAST_PERPLEXITY = 1.5
+_WORDS = {"catalog_digest": "another catalogue", "num_rows": "another catalogue"}
 
 Task = Callable[[int], int]
 """Makes one file, by its shard's number; gives how many rows it read for that."""
@@ -118,9 +111,9 @@ def label_corpus(
     features = load_features(config)
     wanted = identity(job, features)
     sampled = sampled_rows(job, features)
-    known = _claim(job.out, wanted)
-    if known is not None:
-        return known
+    found = claim_folder(job.out, FACTS, wanted, what="labels", words=_WORDS)
+    if "summary" in found:
+        return LabelSummary(**found["summary"])
     read = _Count(len(sampled) + len(catalog), progress)
     if not centroids_path(job.out).is_file():
         _find_centroids(job, sampled, run_tasks, read)
@@ -130,7 +123,7 @@ def label_corpus(
     for num_rows in run_tasks(partial(label_shard, job), missing):
         read.more(num_rows)
     summary = _summary(job)
-    write_claim(job.out, {**wanted, "summary": asdict(summary)})
+    write_claim(job.out, FACTS, {**wanted, "summary": asdict(summary)})
     return summary
 
 
@@ -148,26 +141,6 @@ class _Count:
     def all_but(self, num_rows: int) -> None:
         """So many are left to read: the others were read, now or earlier."""
         self.more(self._total - num_rows - self._done)
-
-
-def _claim(out: Path, wanted: dict[str, Any]) -> LabelSummary | None:
-    """Make the folder ours; the summary where it holds these labels finished."""
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is a file; name a folder for the labels")
-    out.mkdir(parents=True, exist_ok=True)
-    found = read_claim(out)
-    if found is None:
-        if any(out.iterdir()):
-            raise ConfigError(f"{out} is not empty and holds no labels; name a new folder")
-        write_claim(out, wanted)
-        return None
-    for name, value in wanted.items():
-        if found.get(name) != value:
-            what = (
-                "another catalogue" if name in ("catalog_digest", "num_rows") else f"other {name}"
-            )
-            raise ConfigError(f"{out} holds labels of {what}; name a new folder")
-    return LabelSummary(**found["summary"]) if "summary" in found else None
 
 
 def _find_centroids(job: LabelJob, sampled: RowNumbers, run_tasks: RunTasks, read: _Count) -> None:

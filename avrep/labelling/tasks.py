@@ -16,6 +16,7 @@ import torch
 
 from avrep.errors import MediaError, ShardError
 from avrep.labelling.job import LabelJob, load_features
+from avrep.media.broken_storage import refuse_broken_storage
 from avrep.media.label_store import (
     ROWS_PER_SHARD,
     RowLabels,
@@ -119,17 +120,9 @@ def _read(
                 clip = process.call(deadline_s, item, job.catalog.root, RATE_HZ)
             except (MediaError, ShardError) as error:
                 num_unread += isinstance(error, ShardError)
-                _refuse_broken_storage(num_unread, len(rows), error)
+                refuse_broken_storage(num_unread, len(rows), error, "avrep label")
                 yield item, error
                 continue
             assert clip.audio is not None
             frames = features(torch.from_numpy(clip.audio)).numpy()
             yield item, _Sound(clip.audio_start_s, frames)
-
-
-def _refuse_broken_storage(num_unread: int, num_rows: int, error: Exception) -> None:
-    if num_unread > max(1, num_rows // 2):
-        raise ShardError(
-            f"{num_unread} of {num_rows} rows of a shard cannot be read, the last one because: "
-            f"{error}; when the storage is back, start the same avrep label again"
-        )

@@ -10,7 +10,6 @@ not be decoded. Label j of a row belongs to the sound that begins j / rate_hz af
 row is found by one division and two offsets.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ import pyarrow as pa
 
 from avrep.errors import ConfigError
 from avrep.media.catalog import Catalog
+from avrep.media.claimed_folder import read_claim
 from avrep.media.put_in_place import put_in_place
 
 FORMAT_VERSION = 1
@@ -84,7 +84,7 @@ class LabelStore:
             ConfigError: there is none of this version at `path`, or it is not finished.
         """
         path = Path(path)
-        claim = read_claim(path)
+        claim = read_claim(path, FACTS)
         if claim is None:
             raise ConfigError(f"no labels at {path}; make them: avrep label CORPUS -o {path}")
         if claim.get("version") != FORMAT_VERSION:
@@ -218,18 +218,6 @@ def read_all(path: Path) -> Labels:
 
 def shard_path(folder: Path, shard: int) -> Path:
     return folder / f"shard-{shard:06d}.arrow"
-
-
-def read_claim(folder: Path) -> dict[str, Any] | None:
-    """What a folder says that it holds or will hold; None where it says nothing."""
-    path = folder / FACTS
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-
-def write_claim(folder: Path, claim: Mapping[str, Any]) -> None:
-    partial = folder / f"{FACTS}.partial"
-    partial.write_text(json.dumps(claim, indent=2), encoding="utf-8")
-    put_in_place(partial, folder / FACTS)
 
 
 def _values(array: pa.Array, dtype: np.dtype[Any], length: int) -> npt.NDArray[Any]:

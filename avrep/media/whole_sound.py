@@ -1,13 +1,9 @@
 """All of an item's sound."""
 
-import contextlib
-from io import IOBase
-
 import numpy as np
 
 from avrep.errors import MediaError
-from avrep.media import shards
-from avrep.media.decode import decode
+from avrep.media.item_clips import read_clips
 from avrep.types import Clip, ClipTimes, Geometry, MediaItem
 
 
@@ -27,8 +23,4 @@ def read_whole_sound(item: MediaItem, root: str, rate_hz: int) -> Clip:
         raise MediaError("audio", "no sound stream")
     end_s = item.duration_s if item.audio.end_s is None else item.audio.end_s
     times = ClipTimes(frames_s=np.zeros(0), audio_s=(item.audio.start_s, end_s))
-    data = shards.fetch(item, root)
-    with contextlib.ExitStack() as stack:
-        if isinstance(data, IOBase):
-            stack.enter_context(data)
-        return decode(data, times, Geometry(rate_hz=rate_hz))
+    return read_clips(item, root, [times], Geometry(rate_hz=rate_hz))[0]

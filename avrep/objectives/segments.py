@@ -124,6 +124,11 @@ class Segments(Objective):
     def num_segments(self) -> int:
         return self._segments.num_segments
 
+    @property
+    def segment_frames(self) -> int:
+        """Frames of a segment: the clips that the encoders see."""
+        return self._segments.segment_frames
+
     def view_of(self, batch: BatchTensors) -> ViewTensors:
         """The batch's one view.
 

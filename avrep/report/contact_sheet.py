@@ -21,6 +21,7 @@ FRAME_HEIGHT_PX = 112
 _FRAME_WIDTH_LIMIT_PX = 200
 _NUM_FRAMES = 8
 _GAP_PX = 4
+_COLUMN_GAP_PX = 28
 _MARGIN_PX = 20
 _TEXT_PX = 13
 _LINE_PX = 18
@@ -43,6 +44,8 @@ class SheetView:
     audio: Audio | None = None
     audio_start_s: float = 0.0
     rate_hz: int = 0
+    is_described: bool = True
+    """Say how many frames and samples there are."""
 
     def __post_init__(self) -> None:
         if self.frames is not None and len(self.times_s) != _num_frames(self.frames):
@@ -60,33 +63,56 @@ class SheetRow:
     views: tuple[SheetView, ...]
 
 
-def draw_contact_sheet(rows: Sequence[SheetRow], out: Path) -> None:
+def draw_contact_sheet(
+    rows: Sequence[SheetRow], out: Path, *, num_columns: int = 1, heading: SheetRow | None = None
+) -> None:
     """Writes the sheet as a PNG.
 
     Of a longer clip, eight evenly spaced frames are shown, the first and the last among them; the
     caption says so. Frames smaller than 112 px are enlarged by whole pixels, larger ones reduced.
+
+    Args:
+        rows: items, line by line.
+        out: the PNG.
+        num_columns: items side by side.
+        heading: an item above all others, by itself.
 
     Raises:
         ValueError: no rows, or more than one picture can hold.
     """
     if not rows:
         raise ValueError("a contact sheet needs at least one row")
-    font = _font(_TEXT_PX)
-    blocks: list[Image.Image] = []
-    for row in rows:
-        blocks.append(_text_line(row.title, _font(_TEXT_PX, bold=True), _INK))
-        for view in row.views:
-            blocks += _view_blocks(view, font)
-        blocks.append(Image.new("RGB", (1, _LINE_PX), _PAPER))
-    height = sum(block.height for block in blocks) + 2 * _MARGIN_PX
+    items = [_item_block(row) for row in rows]
+    lines = [items[first : first + num_columns] for first in range(0, len(items), num_columns)]
+    if heading is not None:
+        lines.insert(0, [_item_block(heading)])
+    height = sum(max(block.height for block in line) for line in lines) + 2 * _MARGIN_PX
     if height > _HEIGHT_LIMIT_PX:
         raise ValueError(f"{len(rows)} rows need {height} px, more than {_HEIGHT_LIMIT_PX}")
-    sheet = Image.new("RGB", (max(b.width for b in blocks) + 2 * _MARGIN_PX, height), _PAPER)
+    pitch = max(block.width for block in items) + _COLUMN_GAP_PX
+    width = max((len(line) - 1) * pitch + line[-1].width for line in lines)
+    sheet = Image.new("RGB", (width + 2 * _MARGIN_PX, height), _PAPER)
     y = _MARGIN_PX
-    for block in blocks:
-        sheet.paste(block, (_MARGIN_PX, y))
-        y += block.height
+    for line in lines:
+        for column, block in enumerate(line):
+            sheet.paste(block, (_MARGIN_PX + column * pitch, y))
+        y += max(block.height for block in line)
     sheet.save(out, format="PNG", optimize=True)
+
+
+def _item_block(row: SheetRow) -> Image.Image:
+    """An item's title and views, one below the other."""
+    font = _font(_TEXT_PX)
+    blocks = [_text_line(row.title, _font(_TEXT_PX, bold=True), _INK)]
+    for view in row.views:
+        blocks += _view_blocks(view, font)
+    height = sum(block.height for block in blocks) + _LINE_PX
+    whole = Image.new("RGB", (max(block.width for block in blocks), height), _PAPER)
+    y = 0
+    for block in blocks:
+        whole.paste(block, (0, y))
+        y += block.height
+    return whole
 
 
 def _num_frames(frames: Frames) -> int:
@@ -116,6 +142,8 @@ def _view_blocks(view: SheetView, font: ImageFont.FreeTypeFont) -> list[Image.Im
         if not np.isfinite(view.audio).all():
             caption.append("samples that are not finite are drawn as zero")
         strip.append(_sound(view, shown_s, font))
+    if strip and not view.is_described:
+        return strip
     return [_text_line("; ".join(caption) or "nothing", font, _SOFT), *strip]
 
 

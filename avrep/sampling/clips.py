@@ -122,14 +122,23 @@ def dense_clips(
         `config.num_clips` arrays, int64[t], ascending, each value in [0, num_frames_in_video).
     """
     covered = config.num_frames * config.stride
-    slack = max(num_frames_in_video - covered, 0)
-    if config.num_clips == 1:
-        starts = [slack // 2]
-    else:
-        starts = [j * (slack // (config.num_clips - 1)) for j in range(config.num_clips)]
-    # Whole numbers throughout: a float ramp may fall just short of a frame that it should reach.
-    ramp = np.arange(config.num_frames) * (covered - 1) // max(config.num_frames - 1, 1)
     return tuple(
-        np.minimum(snapped(start, keyframes, config) + ramp, num_frames_in_video - 1)
-        for start in starts
+        spread_clip(snapped(start, keyframes, config), num_frames_in_video, config)
+        for start in even_starts(num_frames_in_video, covered, config.num_clips)
     )
+
+
+def even_starts(length: int, covered: int, num_clips: int) -> list[int]:
+    """Where evenly spaced clips start in something that is `length` long, see `dense_clips`."""
+    slack = max(length - covered, 0)
+    if num_clips == 1:
+        return [slack // 2]
+    return [j * (slack // (num_clips - 1)) for j in range(num_clips)]
+
+
+def spread_clip(start: int, num_frames_in_video: int, config: ClipConfig) -> FrameNumbers:
+    """Frame numbers of the clip from `start`, by the rule of `dense_clips`."""
+    # Whole numbers throughout: a float ramp may fall just short of a frame that it should reach.
+    last = config.num_frames * config.stride - 1
+    ramp = np.arange(config.num_frames) * last // max(config.num_frames - 1, 1)
+    return np.minimum(start + ramp, num_frames_in_video - 1)

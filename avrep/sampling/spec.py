@@ -117,7 +117,7 @@ def _video_views(
     video = item.video
     if video is None:
         raise MediaError("video", "no video stream")
-    length, fps = _counted_frames(video, item.duration_s, sampler.fps)
+    length, fps = counted_frames(video, item.duration_s, sampler.fps)
     keyframes = _keyframes(video, length, fps)
     match sampler:
         case PairConfig():
@@ -130,22 +130,33 @@ def _video_views(
             clips = dense_clips(length, sampler, keyframes)
         case _:
             assert_never(sampler)
-    return tuple(_times(clip, fps, video.start_s) for clip in clips)
+    return tuple(clip_times(clip, fps, video.start_s) for clip in clips)
 
 
 def _sound_times(item: MediaItem, sampler: SoundConfig, rng: np.random.Generator) -> ClipTimes:
-    if item.audio is None:
-        raise MediaError("audio", "no sound stream")
-    end_s = item.duration_s if item.audio.end_s is None else item.audio.end_s
-    start_s = item.audio.start_s
+    start_s, end_s = sound_span_s(item)
     first_s, last_s = sound_crop(end_s - start_s, sampler, rng)
     return ClipTimes(frames_s=np.zeros(0), audio_s=(start_s + first_s, start_s + last_s))
 
 
-def _counted_frames(
-    video: VideoStream, item_s: float, asked_fps: float | None
-) -> tuple[int, float]:
-    """The length of a stream in frames, and the rate at which they are counted."""
+def sound_span_s(item: MediaItem) -> tuple[float, float]:
+    """From an item's first sample to its last, in seconds of the item.
+
+    Raises:
+        MediaError: it has no sound.
+    """
+    if item.audio is None:
+        raise MediaError("audio", "no sound stream")
+    end_s = item.duration_s if item.audio.end_s is None else item.audio.end_s
+    return item.audio.start_s, end_s
+
+
+def counted_frames(video: VideoStream, item_s: float, asked_fps: float | None) -> tuple[int, float]:
+    """The length of a stream in frames, and the rate at which they are counted.
+
+    Raises:
+        MediaError: the stream has no usable frame rate or duration.
+    """
     fps = video.fps if asked_fps is None else asked_fps
     if not (math.isfinite(fps) and fps > 0):
         raise MediaError("video", f"frame rate is {fps}, not above 0")
@@ -159,7 +170,8 @@ def _counted_frames(
     return num_frames(duration_s, fps), fps
 
 
-def _times(clip: FrameNumbers, fps: float, start_s: float) -> ClipTimes:
+def clip_times(clip: FrameNumbers, fps: float, start_s: float) -> ClipTimes:
+    """The middle of each frame's display, in seconds of the item."""
     return ClipTimes(frames_s=np.array([start_s + mid_frame_s(int(frame), fps) for frame in clip]))
 
 

@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 from avrep.errors import ConfigError
 from avrep.media import label_store
 from avrep.media.catalog import Catalog
+from avrep.media.claimed_folder import write_claim
 from avrep.media.label_store import (
+    FACTS,
     LabelFacts,
     LabelStore,
     RowLabels,
     read_all,
     read_notes,
     shard_path,
-    write_claim,
     write_shard,
 )
 
@@ -45,7 +46,7 @@ def _row(first_s: float, *labels: int) -> RowLabels:
 def store(tmp_path: Path) -> LabelStore:
     rows = [_row(0.25, 7, 3, 3, 60000, 5), None, _row(0.0), _row(0.0, 9, 8)]
     write_shard(shard_path(tmp_path, 0), rows, {"failures": "[]"})
-    write_claim(tmp_path, _facts(4))
+    write_claim(tmp_path, FACTS, _facts(4))
     return LabelStore.open(tmp_path)
 
 
@@ -116,7 +117,7 @@ def test_any_row_of_any_shard_equals_a_search_through_all(
         patch.setattr(label_store, "ROWS_PER_SHARD", 2)
         for shard in range(-(-len(rows) // 2)):
             write_shard(shard_path(folder, shard), rows[2 * shard : 2 * shard + 2])
-        write_claim(folder, _facts(len(rows)))
+        write_claim(folder, FACTS, _facts(len(rows)))
         store = LabelStore.open(folder)
         for i, row in enumerate(rows):
             crop = store.crop(i, start / 16000, num_labels)
@@ -159,7 +160,7 @@ def test_what_is_no_finished_folder_of_labels_is_refused(
     tmp_path: Path, claim: dict[str, object] | None, message: str
 ) -> None:
     if claim is not None:
-        write_claim(tmp_path, claim)
+        write_claim(tmp_path, FACTS, claim)
     with pytest.raises(ConfigError, match=message):
         LabelStore.open(tmp_path)
 

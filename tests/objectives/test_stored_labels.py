@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from avrep.errors import ConfigError
-from avrep.media.label_store import RowLabels, shard_path, write_claim, write_shard
+from avrep.media.claimed_folder import write_claim
+from avrep.media.label_store import FACTS, RowLabels, shard_path, write_shard
 from avrep.models.waveform import WaveformConfig, build_waveform
 from avrep.objectives.base import BatchTensors, ViewTensors
 from avrep.objectives.hubert import Hubert, HubertConfig
@@ -24,7 +25,9 @@ def folder(tmp_path: Path) -> Path:
     labels = np.arange(200, dtype=np.uint16) % 6
     write_shard(shard_path(tmp_path, 0), [RowLabels(0.0, labels), None, RowLabels(0.5, labels)])
     claim = {"version": 1, "catalog_digest": "ab", "num_rows": 3, "num_clusters": 6}
-    write_claim(tmp_path, {**claim, "rate_hz": 100, "seed": 0, "features": {}, "summary": {}})
+    write_claim(
+        tmp_path, FACTS, {**claim, "rate_hz": 100, "seed": 0, "features": {}, "summary": {}}
+    )
     return tmp_path
 
 

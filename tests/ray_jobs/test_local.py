@@ -55,4 +55,4 @@ def test_a_job_that_fails_says_so(tmp_path: Path) -> None:
 def test_a_job_that_there_is_not_is_told() -> None:
     done = _job("pretend")
     assert done.returncode == 2
-    assert "one of evaluate, index, label, pack, pretrain" in done.stderr
+    assert "one of embed, evaluate, index, label, pack, pretrain" in done.stderr
