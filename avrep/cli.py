@@ -1,5 +1,6 @@
 """The `avrep` command."""
 
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -175,7 +176,12 @@ def train(
 
     loaded = load_config(config, overrides or [])
     has_begun = resume_if_begun and bool(checkpoint_store(loaded, out).checkpoints())
-    train_run(loaded, out, resume=resume or has_begun)
+    ended_by = train_run(loaded, out, resume=resume or has_begun)
+    if ended_by is not None:
+        name = signal.Signals(ended_by).name
+        print(f"ended by {name}, with a checkpoint; the same command goes on with --resume")
+        # As a shell reports a command that a signal ended.
+        raise typer.Exit(128 + ended_by)
     # Encoders of sound are not evaluated yet.
     print(f"run in {out}; next: avrep {'evaluate' if loaded.video_encoder else 'report'} {out}")
 

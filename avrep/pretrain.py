@@ -10,7 +10,7 @@ RUN/
     checkpoints/        see avrep.training.checkpoint; elsewhere if `train.checkpoint_store` says so
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +45,7 @@ from avrep.training.optim import build_optimizer, layer_scales
 from avrep.training.prepare import prepare
 from avrep.training.recorder import Recorder, memory_numbers, numbers
 from avrep.training.retention import LoggedMean
+from avrep.types import Batch
 
 _ReadFrom = TypeVar("_ReadFrom", DataConfig, CorpusConfig)
 
@@ -56,8 +57,9 @@ def pretrain(
     open_stream: OpenStream = plain_stream,
     resume: bool = False,
     stop_after: int | None = None,
+    should_stop: Callable[[], bool] | None = None,
     on_step: Callable[[StepRecord], None] | None = None,
-) -> None:
+) -> int:
     """Train as the config says, from the start or from the newest checkpoint.
 
     Where `torch.distributed` is initialised this is one rank of several, and all of them call it,
@@ -70,7 +72,12 @@ def pretrain(
         resume: go on from the newest checkpoint.
         stop_after: stop, with a checkpoint, when this many steps are done; the schedule still ends
             at `train.num_steps`.
+        should_stop: asked after each step; when true, the run stops as it does after `stop_after`.
+            All ranks must be told the same.
         on_step: called after each step by the first rank, for a progress line.
+
+    Returns:
+        How many steps are done.
 
     Raises:
         ConfigError: the folder holds a run already and `resume` is not set; or the run resumed is
@@ -122,6 +129,7 @@ def pretrain(
         for name, source in sources.items()
     }
 
+    done, stopped = first_step, False
     last_step = min(config.train.num_steps, stop_after or config.train.num_steps)
     counted = begun.counts if begun else {}
     accounts = {
@@ -135,18 +143,21 @@ def pretrain(
     logged = LoggedMean()
 
     def after_step(record: StepRecord) -> None:
+        nonlocal done, stopped
         guard.check(record)
+        done, stopped = record.step, bool(should_stop and should_stop())
+        is_last = stopped or record.step == last_step
         probed = probe.measure(record.step)
         for name, account in accounts.items():
             account.add(record.batch if name == MAIN_CORPUS else record.batch.others[name])
         window.append(record)
-        if probed or record.step % config.train.log_every_steps == 0 or record.step == last_step:
+        if probed or record.step % config.train.log_every_steps == 0 or is_last:
             told = numbers(window) | memory_numbers(device) | probed
             logged.add(told)
             if recorder:
                 recorder.write(record.step, told)
             window.clear()
-        if record.step % config.train.checkpoint_every_steps == 0 or record.step == last_step:
+        if record.step % config.train.checkpoint_every_steps == 0 or is_last:
             state = RunState(
                 step=record.step,
                 config=config.model_dump(mode="json"),
@@ -157,10 +168,16 @@ def pretrain(
                 counts={name: account.write(record.step) for name, account in accounts.items()},
             )
             writer.save(state, objective, optimizer)
-            if parallel.is_first() and record.step < last_step:
+            if parallel.is_first() and not is_last:
                 logged.check_named(config.train.keep_best)
         if on_step and parallel.is_first():
             on_step(record)
+
+    def until_stopped(batches: Iterator[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            yield batch
+            if stopped:
+                return
 
     steps = range(first_step, last_step)
     with (
@@ -175,11 +192,12 @@ def pretrain(
             config.train,
             objective,
             optimizer,
-            guard.watch(stream),
+            guard.watch(until_stopped(stream)),
             seed=config.seed,
             device=device,
             on_step=after_step,
         )
+    return done
 
 
 def with_absolute_paths(config: RunConfig) -> RunConfig:

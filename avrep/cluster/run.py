@@ -19,6 +19,7 @@ from avrep.pretrain import pretrain
 from avrep.report.progress import count_progress, line_progress, train_progress, waiting
 from avrep.trained import read_run_config
 from avrep.training.loop import StepRecord
+from avrep.training.stop import stop_signals
 
 
 @contextmanager
@@ -44,8 +45,13 @@ def open_streams(config: DataConfig, num_streams: int = 1) -> Iterator[OpenStrea
         )
 
 
-def train_run(config: RunConfig, run_dir: Path, *, resume: bool = False) -> None:
+def train_run(config: RunConfig, run_dir: Path, *, resume: bool = False) -> int | None:
     """Train in this process, or where the config asks for several trainers, in theirs.
+
+    In this process, SIGINT and SIGTERM end the run with a checkpoint; see `stop_signals`.
+
+    Returns:
+        The signal that ended the run early.
 
     Raises:
         ConfigError, AvrepError: see `pretrain` and `train_on_ray`.
@@ -53,18 +59,27 @@ def train_run(config: RunConfig, run_dir: Path, *, resume: bool = False) -> None
     num_streams = config.train.num_workers * (1 + len(config.corpora))
     if config.train.num_workers == 1:
         with (
+            stop_signals() as asked,
             open_streams(config.data, num_streams) as open_stream,
             train_progress("training") as show,
         ):
             on_step = _told(show, run_dir) if config.data.num_decode_actors else show
-            pretrain(config, run_dir, open_stream=open_stream, resume=resume, on_step=on_step)
-        return
+            num_done = pretrain(
+                config,
+                run_dir,
+                open_stream=open_stream,
+                resume=resume,
+                should_stop=asked,
+                on_step=on_step,
+            )
+        return asked.number if num_done < config.train.num_steps else None
     num_slots = config.train.num_workers + num_streams * config.data.num_decode_actors
     with ExitStack() as stack:
         with waiting("starting Ray"):
             stack.enter_context(ray_session(num_slots, num_streams * config.data.prefetch_bytes))
         with line_progress("training") as on_line:
             train_on_ray(config, run_dir, resume=resume, on_line=on_line)
+    return None
 
 
 def _told(show: Callable[[StepRecord], None], run_dir: Path) -> Callable[[StepRecord], None]:

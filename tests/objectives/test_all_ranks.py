@@ -16,8 +16,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from avrep.objectives.base import BatchTensors, LossOut, Objective
 from avrep.training.micro_batches import micro_batches
+from benchmarks.random_batch import random_batch
 from tests.objectives.still import make_still
-from tests.objectives.test_contract import TOYS, toy_batch
+from tests.objectives.test_contract import TOYS
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +27,7 @@ _NUM_CLIPS = 8
 
 def _batch(objective: Objective, rank: int, num_ranks: int) -> BatchTensors:
     """A rank's rows; sounds are of unequal length, so that ranks have unequally many terms."""
-    batch = toy_batch(objective, _NUM_CLIPS)
+    batch = random_batch(objective, _NUM_CLIPS)
     lengths = torch.tensor([8000, 6400, 7000, 8000, 6500, 7900, 7300, 6400])
     views = tuple(
         replace(view, num_samples=lengths)

@@ -31,7 +31,7 @@ from avrep.models.video_conv import VideoConvConfig, build_video_conv
 from avrep.models.vjepa_predictor import VjepaPredictorConfig
 from avrep.models.waveform import WaveformConfig, build_waveform
 from avrep.objectives.audiomae import Audiomae, AudiomaeConfig
-from avrep.objectives.base import BatchTensors, LossOut, Objective, ViewTensors
+from avrep.objectives.base import BatchTensors, LossOut, Objective
 from avrep.objectives.cvrl import Cvrl, CvrlConfig
 from avrep.objectives.hubert import Hubert, HubertConfig
 from avrep.objectives.joint import Joint
@@ -47,10 +47,10 @@ from avrep.objectives.wav2vec2 import Wav2vec2, Wav2vec2Config
 from avrep.sampling.clips import UniformConfig
 from avrep.sampling.pairs import PairConfig
 from avrep.sampling.sound import SoundConfig
-from avrep.sampling.spec import num_frames_in_view, num_views, sound_in_view_s, wants_audio
+from avrep.sampling.spec import num_views
 from avrep.sampling.speeds import SpeedsConfig
 from avrep.sampling.sync import SyncConfig
-from avrep.types import Address
+from benchmarks.random_batch import random_batch
 
 _VIT = TubeletVitConfig(size="micro", patch_px=8, num_frames=4, crop_px=16)
 _CLIP = UniformConfig(num_frames=4)
@@ -193,33 +193,6 @@ TOYS: dict[type[Objective], Callable[[int], Objective]] = {
 _EACH = pytest.mark.parametrize("build", TOYS.values(), ids=[kind.__name__ for kind in TOYS])
 
 
-def toy_batch(objective: Objective, num_clips: int = 4, seed: int = 0) -> BatchTensors:
-    generator = torch.Generator().manual_seed(seed)
-    specs = [spec for spec in objective.view_specs() for _ in range(num_views(spec))]
-    views: list[ViewTensors] = []
-    for spec, augment in zip(specs, objective.augments(), strict=True):
-        num_frames = num_frames_in_view(spec)
-        video = audio = None
-        if augment is not None:
-            shape = num_clips, 3, num_frames, augment.crop_px, augment.crop_px
-            video = torch.randn(shape, generator=generator)
-        if wants_audio(spec):
-            num_samples = round(sound_in_view_s(spec) * 16_000)
-            audio = 0.1 * torch.randn(num_clips, num_samples, generator=generator)
-        views.append(
-            ViewTensors(
-                video=video,
-                pts_s=torch.arange(num_frames, dtype=torch.float64).repeat(num_clips, 1) / 25,
-                audio=audio,
-                rate_hz=16_000 if wants_audio(spec) else 0,
-                first_frame_s=torch.full((num_clips,), 2.0, dtype=torch.float64),
-                audio_start_s=1.6 + 0.2 * torch.arange(num_clips, dtype=torch.float64),
-            )
-        )
-    addresses = tuple(Address(0, row) for row in range(num_clips))
-    return BatchTensors(step=3, views=tuple(views), addresses=addresses)
-
-
 def _run(objective: Objective, batch: BatchTensors) -> LossOut:
     return objective(batch, torch.Generator().manual_seed(5))
 
@@ -250,7 +223,7 @@ def test_the_loss_is_finite_and_reaches_every_trainable_parameter_and_no_other(
     build: Callable[[int], Objective], precision: torch.dtype
 ) -> None:
     objective = build(0)
-    batch = toy_batch(objective)
+    batch = random_batch(objective, 4)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
         out = _run(objective, batch)
     assert out.loss.dtype == torch.float32
@@ -270,7 +243,7 @@ def test_the_loss_is_finite_and_reaches_every_trainable_parameter_and_no_other(
 @_EACH
 def test_seed_and_step_decide_the_loss(build: Callable[[int], Objective]) -> None:
     first, again, other = build(1), build(1), build(2)
-    batch = toy_batch(first)
+    batch = random_batch(first, 4)
     expected = _run(first, batch)
     torch.rand(7)  # What the global generator did in between must not matter.
     repeated = _run(again, batch)
@@ -285,7 +258,7 @@ def test_a_state_dict_carries_the_whole_objective(build: Callable[[int], Objecti
     trained, fresh = build(1), build(1)
     for tensor in fresh.state_dict().values():
         tensor.zero_()
-    batch = toy_batch(trained)
+    batch = random_batch(trained, 4)
     optimizer = torch.optim.SGD([p for p in trained.parameters() if p.requires_grad], lr=0.01)
     for step in (1, 2):
         optimizer.zero_grad()
@@ -304,7 +277,7 @@ def test_a_state_dict_carries_the_whole_objective(build: Callable[[int], Objecti
 @_EACH
 def test_forward_leaves_the_global_generator_alone(build: Callable[[int], Objective]) -> None:
     objective = build(0)
-    batch = toy_batch(objective)
+    batch = random_batch(objective, 4)
     before = torch.get_rng_state()
     _run(objective, batch).loss.backward()
     assert torch.equal(torch.get_rng_state(), before)

@@ -20,8 +20,9 @@ from avrep.training.micro_batches import micro_batches
 from avrep.training.prepare import prepare
 from avrep.training.step import StepResult, take_step
 from avrep.types import Address
+from benchmarks.random_batch import random_batch
 from tests.objectives.still import make_still
-from tests.objectives.test_contract import TOYS, toy_batch
+from tests.objectives.test_contract import TOYS
 
 _COMPARES = (Cvrl, SegmentAvclip)
 _NUM_CLIPS = 6
@@ -36,7 +37,7 @@ def _objective(kind: type[Objective], *, diversity: bool = False) -> Objective:
 
 def _batch(objective: Objective) -> BatchTensors:
     """Sounds are of unequal length, so that micro-batches have unequally many terms."""
-    batch = toy_batch(objective, _NUM_CLIPS)
+    batch = random_batch(objective, _NUM_CLIPS)
     views = tuple(
         replace(view, num_samples=torch.tensor([8000, 6400, 7000, 8000, 6500, 7900]))
         if view.audio is not None and view.video is None

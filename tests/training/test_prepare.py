@@ -25,7 +25,8 @@ from avrep.training.loop import TrainConfig
 from avrep.training.optim import build_optimizer
 from avrep.training.prepare import compile_blocks, prepare
 from avrep.training.step import take_step
-from tests.objectives.test_contract import TOYS, toy_batch
+from benchmarks.random_batch import random_batch
+from tests.objectives.test_contract import TOYS
 
 _CPU = torch.device("cpu")
 
@@ -43,7 +44,7 @@ def _losses(kind: type[Objective], config: TrainConfig, num_steps: int = 3) -> l
     losses = []
     for step in range(num_steps):
         result = take_step(
-            objective, optimizer, toy_batch(objective), lr=0.01, precision="fp32", seed=0
+            objective, optimizer, random_batch(objective, 4), lr=0.01, precision="fp32", seed=0
         )
         objective.after_step(step + 1, num_steps)
         losses.append(result.loss)
@@ -115,7 +116,7 @@ def test_a_compiled_block_gives_the_same_loss(
     monkeypatch.setattr("avrep.training.prepare.blocks_of", lambda part: blocks_of(part)[:1])
     eager, compiled = TOYS[kind](0), TOYS[kind](0)
     prepare(compiled, _config(compile=True), _CPU)
-    batch = toy_batch(eager)
+    batch = random_batch(eager, 4)
     with torch.no_grad():
         expected = eager(batch, torch.Generator()).loss
         counters.clear()

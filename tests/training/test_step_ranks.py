@@ -27,8 +27,9 @@ from avrep.training.micro_batches import micro_batches
 from avrep.training.optim import build_optimizer, layer_scales
 from avrep.training.prepare import prepare
 from avrep.training.step import take_step
+from benchmarks.random_batch import random_batch
 from tests.objectives.still import make_still
-from tests.objectives.test_contract import TOYS, toy_batch
+from tests.objectives.test_contract import TOYS
 
 pytestmark = pytest.mark.slow
 
@@ -75,7 +76,7 @@ def _train(case: _Case, rank: int, num_ranks: int) -> dict[str, Any]:
             update={"num_micro_batches": 1, "activation_checkpointing": False}
         )
     objective = make_still(TOYS[case.kind](0))
-    whole = toy_batch(objective, _RANKS * _LOCAL)
+    whole = random_batch(objective, _RANKS * _LOCAL)
     prepare(objective, config, _CPU)
     scales = layer_scales(objective.encoders(), config.optim.layer_decay)
     optimizer = build_optimizer(objective.named_parameters(), config.optim, scales)
@@ -122,7 +123,7 @@ def _num_exchanges() -> list[int]:
         take_step(
             module,
             optimizer,
-            toy_batch(objective),
+            random_batch(objective, 4),
             lr=0.0,
             precision="fp32",
             seed=0,
