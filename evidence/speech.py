@@ -22,6 +22,7 @@ from avrep.labelling.corpus import label_corpus
 from avrep.labelling.job import LabelConfig
 from avrep.media.catalog import Catalog
 from avrep.media.index import index_sources
+from avrep.media.label_store import LabelStore
 from avrep.media.synth_write import write_wav
 from avrep.media.whole_sound import read_whole_sound
 from avrep.models.log_mel import RATE_HZ, LogMelConfig, log_mel, num_frames_each
@@ -83,10 +84,10 @@ def _train_hubert(
     """One iteration: 100 clusters of standardised features, and HuBERT trained on them."""
     clusters = LabelConfig(num_clusters=100, standardise=True, run=first, layer=LAYER)
     label_corpus(catalog, labels, clusters)
+    store = LabelStore.open(labels)
+    targets = f"objective.labels={labels}", f"objective.label_rate_hz={store.facts.rate_hz}"
     iteration = "-second" if first else ""
-    return train_run(
-        work, "hubert", catalog, seed, f"objective.labels={labels}", iteration=iteration
-    )
+    return train_run(work, "hubert", catalog, seed, *targets, iteration=iteration)
 
 
 def _digit_cell(method: str, run: TrainedRun, catalog: Path, seed: int) -> Cell:

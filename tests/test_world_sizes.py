@@ -6,7 +6,6 @@ RSPNet on a transformer: batch norm, whose statistics are each rank's own on a C
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -19,7 +18,7 @@ from torch.distributed.tensor import DTensor
 from torch.multiprocessing.spawn import spawn
 
 from avrep.assemble import build_objective
-from avrep.config import RunConfig, parse_config
+from avrep.config import RunConfig
 from avrep.media.catalog import Catalog
 from avrep.pretrain import pretrain
 from avrep.report.ledger_table import audit_run
@@ -29,6 +28,7 @@ from avrep.training.checkpoint import RunState, load_checkpoint, part_names
 from avrep.training.checkpoint_store import CheckpointStore
 from avrep.training.checkpoint_writer import CheckpointWriter
 from avrep.training.optim import build_optimizer
+from tests.small_runs import small_config
 
 pytestmark = pytest.mark.slow
 
@@ -36,36 +36,18 @@ _RANKS = 2
 _BATCH = 4
 
 
-def _tree(catalog: Catalog) -> dict[str, Any]:
-    return {
-        "data": {"catalog": str(catalog.path), "num_decode_actors": 0},
-        "video_encoder": {
-            "kind": "tubelet_vit",
-            "size": "micro",
-            "patch_px": 8,
-            "num_frames": 4,
-            "crop_px": 16,
-        },
-        "objective": {
-            "kind": "rspnet",
-            "sampler": {"num_frames": 4},
-            "short_side_px": 24,
-            "crop_px": 16,
-            "out_width": 8,
-            "queue_size": 10,
-            "momentum": 0.8,
-        },
-        "train": {
-            "batch_size": _BATCH,
-            "num_steps": 6,
-            "optim": {"name": "adamw", "lr": 0.001},
-            "device": "cpu",
-            "num_threads": 1,
-            "log_every_steps": 1,
-            "checkpoint_every_steps": 2,
-            "keep_checkpoints": 10,
-        },
+def _config(catalog: Catalog) -> RunConfig:
+    rspnet = {
+        "kind": "rspnet",
+        "sampler": {"num_frames": 4},
+        "short_side_px": 24,
+        "crop_px": 16,
+        "out_width": 8,
+        "queue_size": 10,
+        "momentum": 0.8,
     }
+    steps = {"num_steps": 6, "checkpoint_every_steps": 2, "keep_checkpoints": 10}
+    return small_config(catalog, {"num_decode_actors": 0}, {"batch_size": _BATCH, **steps}, rspnet)
 
 
 def _join(rank: int, folder: str, name: str) -> None:
@@ -75,9 +57,8 @@ def _join(rank: int, folder: str, name: str) -> None:
     )
 
 
-def _rank_main(rank: int, folder: str, tree: dict[str, Any]) -> None:
+def _rank_main(rank: int, folder: str, config: RunConfig) -> None:
     _join(rank, folder, "rendezvous")
-    config = parse_config(tree, "test")
     pretrain(config, Path(folder) / "run", resume=True, stop_after=4)
     _shard_and_save(rank, config, Path(folder))
     _load_sharded(config, Path(folder))
@@ -88,7 +69,10 @@ def _shard_and_save(rank: int, config: RunConfig, folder: Path) -> None:
     """Two steps of FSDP2 on weights that one rank saved, and a checkpoint of what came of them."""
     objective, optimizer = _sharded(config)
     load_checkpoint(latest_checkpoint(folder / "alone"), objective, optimizer)
-    assert isinstance(next(iter(optimizer.state.values()))["exp_avg"], DTensor)
+    are_shards = {isinstance(parameter, DTensor) for parameter in optimizer.state}
+    assert are_shards == {True, False}
+    for parameter, state in optimizer.state.items():
+        assert isinstance(state["exp_avg"], DTensor) == isinstance(parameter, DTensor)
     for step in range(2):
         for number, parameter in enumerate(p for p in objective.parameters() if p.requires_grad):
             parameter.grad = torch.full_like(parameter, 0.01 * (number + step))
@@ -125,11 +109,10 @@ def _sharded(config: RunConfig) -> tuple[torch.nn.Module, torch.optim.Optimizer]
 def folder(synth_catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """RUN went from one rank to two and back; ALONE had one all the time."""
     folder = tmp_path_factory.mktemp("ranks")
-    tree = _tree(synth_catalog)
-    config = parse_config(tree, "test")
+    config = _config(synth_catalog)
     pretrain(config, folder / "alone")
     pretrain(config, folder / "run", stop_after=2)
-    spawn(_rank_main, args=(str(folder), tree), nprocs=_RANKS)
+    spawn(_rank_main, args=(str(folder), config), nprocs=_RANKS)
     pretrain(config, folder / "run", resume=True)
     return folder
 
@@ -177,7 +160,7 @@ def test_each_rank_wrote_its_part(folder: Path) -> None:
 
 def test_shards_are_joined_without_a_process_group(folder: Path, synth_catalog: Catalog) -> None:
     """FSDP2's shards, read by one process, are what the ranks had; so is the optimizer's state."""
-    config = parse_config(_tree(synth_catalog), "test")
+    config = _config(synth_catalog)
     objective = build_objective(config)
     optimizer = build_optimizer(objective.named_parameters(), config.train.optim)
     load_checkpoint(CheckpointStore(str(folder / "sharded")).latest(), objective, optimizer)

@@ -57,8 +57,7 @@ class Joint(Objective):
 
     @property
     def compares_items(self) -> bool:
-        named = [*self._named(), *_named(self.others)]
-        return any(part.compares_items for _, part in named)
+        return any(part.compares_items for _, part in self._all())
 
     def corpora(self) -> dict[str, Objective]:
         return dict(_named(self.others))

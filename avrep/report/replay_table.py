@@ -46,8 +46,13 @@ def replay_lines(replay: Replay, run_dir: Path) -> Iterator[str]:
 
 
 def replay_table(replay: Replay) -> Table:
-    """A line for each clip, those under suspicion first."""
-    table = Table("item", "epoch", "draw", "loss alone", "gradient at it", box=SIMPLE_HEAD)
+    """A line for each clip, those under suspicion first.
+
+    What its loss is alone says nothing where items are compared with each other.
+    """
+    shows_alone = not replay.objective.compares_items
+    heads = ["item", "epoch", "draw", *(["loss alone"] if shows_alone else []), "gradient at it"]
+    table = Table(*heads, box=SIMPLE_HEAD)
     for column in table.columns[1:]:
         column.justify = "right"
     for clip in replay.found.clips[:_MAX_CLIPS]:
@@ -56,7 +61,7 @@ def replay_table(replay: Replay) -> Table:
             _title(replay, clip),
             str(clip.address.epoch),
             str(clip.address.draw),
-            _number(clip.loss_alone, absent=""),
+            *([_number(clip.loss_alone, absent="")] if shows_alone else []),
             _number(clip.grad_norm, absent=""),
             style=style,
         )

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from avrep.cluster.train import train_on_ray
-from avrep.config import RunConfig, parse_config
+from avrep.config import RunConfig
 from avrep.errors import ConfigError
 from avrep.media.catalog import Catalog
 from avrep.pretrain import pretrain
 from avrep.report.ledger_table import audit_run
 from tests.faults.victims import descendants
+from tests.small_runs import VIDEOMAE, small_config
 
 pytestmark = [
     pytest.mark.ray,
@@ -28,36 +29,8 @@ pytestmark = [
 
 
 def _config(catalog: Catalog, num_steps: int = 6, **train: object) -> RunConfig:
-    tree = {
-        "data": {"catalog": str(catalog.path), "num_decode_actors": 1},
-        "video_encoder": {
-            "kind": "tubelet_vit",
-            "size": "micro",
-            "patch_px": 8,
-            "num_frames": 4,
-            "crop_px": 16,
-        },
-        "objective": {
-            "kind": "videomae",
-            "sampler": {"num_frames": 4},
-            "crop_px": 16,
-            "short_side_px": 24,
-            "mask_ratio": 0.5,
-            "decoder": {"width": 24, "depth": 1, "num_heads": 2},
-        },
-        "train": {
-            "batch_size": 4,
-            "num_steps": num_steps,
-            "optim": {"name": "adamw", "lr": 0.001},
-            "device": "cpu",
-            "num_threads": 1,
-            "num_workers": 2,
-            "log_every_steps": 1,
-            "checkpoint_every_steps": 3,
-            **train,
-        },
-    }
-    return parse_config(tree, "test")
+    steps = {"num_steps": num_steps, "num_workers": 2, "checkpoint_every_steps": 3}
+    return small_config(catalog, {"num_decode_actors": 1}, {**steps, **train}, VIDEOMAE)
 
 
 def _logged(run_dir: Path) -> list[dict[str, Any]]:

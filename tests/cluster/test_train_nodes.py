@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from avrep.config import RunConfig, dump_config, parse_config
+from avrep.config import RunConfig, dump_config
 from avrep.media.catalog import Catalog
 from avrep.pipeline.ledger import ledger_files
 from avrep.pretrain import pretrain
 from avrep.report.ledger_table import audit_run
+from tests.small_runs import VIDEOMAE, small_config
 
 pytestmark = [pytest.mark.faults, pytest.mark.ray, pytest.mark.slow]
 
@@ -27,35 +28,8 @@ _NUM_STEPS = 300
 
 
 def _config(catalog: Catalog, **train: object) -> RunConfig:
-    tree = {
-        "data": {"catalog": str(catalog.path), "num_decode_actors": 0},
-        "video_encoder": {
-            "kind": "tubelet_vit",
-            "size": "micro",
-            "patch_px": 8,
-            "num_frames": 4,
-            "crop_px": 16,
-        },
-        "objective": {
-            "kind": "videomae",
-            "sampler": {"num_frames": 4},
-            "crop_px": 16,
-            "short_side_px": 24,
-            "mask_ratio": 0.5,
-            "decoder": {"width": 24, "depth": 1, "num_heads": 2},
-        },
-        "train": {
-            "batch_size": 4,
-            "num_steps": _NUM_STEPS,
-            "optim": {"name": "adamw", "lr": 0.001},
-            "device": "cpu",
-            "num_threads": 1,
-            "log_every_steps": 1,
-            "checkpoint_every_steps": 5,
-            **train,
-        },
-    }
-    return parse_config(tree, "test")
+    steps = {"num_steps": _NUM_STEPS, "checkpoint_every_steps": 5}
+    return small_config(catalog, {"num_decode_actors": 0}, {**steps, **train}, VIDEOMAE)
 
 
 def test_a_trainers_node_is_lost(

@@ -21,8 +21,8 @@ from avrep.media.index import index_sources, read_rejects
 from avrep.media.sources import list_sources
 from avrep.media.storage import StorageConfig
 from avrep.types import MediaItem
-from tests.servers.faulty_http import Fault, FaultyServer, faulty_server
-from tests.servers.s3_store import CREDENTIALS, s3_server
+from tests.servers.faulty_http import Fault, FaultyServer
+from tests.servers.s3_store import CREDENTIALS, faulty_s3
 
 pytestmark = pytest.mark.faults
 
@@ -51,18 +51,8 @@ PASSING = {
 @pytest.fixture(scope="module")
 def running() -> Iterator[FaultyServer]:
     """A store with the bucket `corpus`, reached through a server that plants faults."""
-    with (
-        s3_server() as upstream,
-        faulty_server(upstream=upstream) as server,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": server.url}.items():
-            patch.setenv(name, value)
-        # File systems are kept by their options, and these are in the environment.
-        fsspec.get_filesystem_class("s3").clear_instance_cache()
-        store().mkdirs("corpus", exist_ok=True)
+    with faulty_s3("corpus") as server:
         yield server
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 
 @pytest.fixture

@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import fsspec
 import pytest
+
+from tests.servers.faulty_http import FaultyServer, faulty_server
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "tests",
@@ -24,3 +27,20 @@ def s3_server() -> Iterator[str]:
         yield f"http://{host}:{port}"
     finally:
         server.stop()
+
+
+@contextmanager
+def faulty_s3(bucket: str) -> Iterator[FaultyServer]:
+    """An empty bucket, reached through a server that plants faults, by what the environment says."""
+    with (
+        s3_server() as upstream,
+        faulty_server(upstream=upstream) as server,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": server.url}.items():
+            patch.setenv(name, value)
+        # File systems are kept by their options, and these are in the environment.
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
+        fsspec.filesystem("s3").mkdirs(bucket, exist_ok=True)
+        yield server
+    fsspec.get_filesystem_class("s3").clear_instance_cache()

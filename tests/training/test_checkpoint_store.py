@@ -16,8 +16,8 @@ from avrep.media.storage import StorageConfig
 from avrep.training.checkpoint import RunState, load_checkpoint
 from avrep.training.checkpoint_store import STATE_FILE, Checkpoint, CheckpointStore
 from avrep.training.checkpoint_writer import CheckpointWriter
-from tests.servers.faulty_http import Fault, FaultyServer, faulty_server
-from tests.servers.s3_store import CREDENTIALS, s3_server
+from tests.servers.faulty_http import Fault, FaultyServer
+from tests.servers.s3_store import faulty_s3
 
 SWIFT = StorageConfig(max_attempts=4, first_wait_s=0.001, timeout_s=10)
 BUSY = Fault(kind="status", status=503, code="SlowDown")
@@ -26,18 +26,8 @@ BUSY = Fault(kind="status", status=503, code="SlowDown")
 @pytest.fixture(scope="module")
 def server() -> Iterator[FaultyServer]:
     """A store with the bucket `runs`, reached through a server that plants faults."""
-    with (
-        s3_server() as upstream,
-        faulty_server(upstream=upstream) as server,
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": server.url}.items():
-            patch.setenv(name, value)
-        # File systems are kept by their options, and these are in the environment.
-        fsspec.get_filesystem_class("s3").clear_instance_cache()
-        _fs("s3").mkdirs("runs", exist_ok=True)
+    with faulty_s3("runs") as server:
         yield server
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 
 @pytest.fixture(params=["folder", "file", "memory", pytest.param("s3", marks=pytest.mark.slow)])

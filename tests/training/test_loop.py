@@ -8,42 +8,19 @@ from typing import Any
 
 import pytest
 
-from avrep.config import RunConfig, parse_config
+from avrep.config import RunConfig
 from avrep.errors import ConfigError
 from avrep.media.catalog import Catalog
 from avrep.pretrain import pretrain
 from avrep.report.ledger_table import audit_run
+from tests.small_runs import VIDEOMAE, small_config
 
 
 def _config(catalog: Catalog, **train: object) -> RunConfig:
-    tree = {
-        "data": {"catalog": str(catalog.path), "num_decode_actors": 0, "draws_per_visit": 2},
-        "video_encoder": {
-            "kind": "tubelet_vit",
-            "size": "micro",
-            "patch_px": 8,
-            "num_frames": 4,
-            "crop_px": 16,
-        },
-        "objective": {
-            "kind": "videomae",
-            "sampler": {"num_frames": 4},
-            "crop_px": 16,
-            "short_side_px": 24,
-            "mask_ratio": 0.5,
-            "decoder": {"width": 24, "depth": 1, "num_heads": 2},
-        },
-        "train": {
-            "batch_size": 8,
-            "num_steps": 3,
-            "optim": {"name": "adamw", "lr": 0.001, "layer_decay": 0.7, "final_weight_decay": 0.1},
-            "device": "cpu",
-            "num_threads": 1,
-            "log_every_steps": 1,
-            **train,
-        },
-    }
-    return parse_config(tree, "test")
+    optim = {"name": "adamw", "lr": 0.001, "layer_decay": 0.7, "final_weight_decay": 0.1}
+    steps = {"batch_size": 8, "num_steps": 3, "optim": optim}
+    data = {"num_decode_actors": 0, "draws_per_visit": 2}
+    return small_config(catalog, data, {**steps, **train}, VIDEOMAE)
 
 
 def _logged(run_dir: Path) -> list[dict[str, Any]]:
