@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -47,15 +48,24 @@ def test_a_run_that_is_told_to_stop_ends_its_step_and_can_go_on(
 
 
 def test_the_second_signal_acts_as_ever() -> None:
-    with stop_signals() as asked:
-        os.kill(os.getpid(), signal.SIGINT)
-        assert asked()
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    before = signal.getsignal(signal.SIGTERM)
-    with stop_signals():
-        assert signal.getsignal(signal.SIGTERM) != before
-    assert signal.getsignal(signal.SIGTERM) == before
+    seen: list[int] = []
+
+    def usual(number: int, _frame: FrameType | None) -> None:
+        seen.append(number)
+
+    before = signal.signal(signal.SIGINT, usual)
+    try:
+        with stop_signals() as asked:
+            assert not asked()
+            signal.raise_signal(signal.SIGINT)
+            assert (asked(), asked.number, seen) == (True, signal.SIGINT, [])
+            signal.raise_signal(signal.SIGINT)
+            assert seen == [signal.SIGINT]
+        with stop_signals():
+            assert signal.getsignal(signal.SIGINT) is not usual
+        assert signal.getsignal(signal.SIGINT) is usual
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.slow
