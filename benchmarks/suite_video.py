@@ -16,7 +16,7 @@ from benchmarks.rounds import Entry, quiet_ray, run_rounds
 from benchmarks.suite_sound import import_decoders
 from benchmarks.workload import SHORT_SIDE_PX, Workload
 
-NUM_PASSES = 100
+NUM_PASSES = 400
 """More than any contender gets through in a window."""
 
 
