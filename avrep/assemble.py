@@ -157,7 +157,7 @@ def use_threads(config: RunConfig) -> None:
     A thread that shares its core with a decode actor holds up all the others.
     """
     num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    free = max(1, (num_cores or 1) - config.data.num_decode_actors)
+    free = max(1, (num_cores or 1) - config.data.most_decode_actors)
     torch.set_num_threads(config.train.num_threads or free)
 
 

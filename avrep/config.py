@@ -34,6 +34,9 @@ class DataConfig(FrozenConfig):
     """Only items whose keys are lines of this text file."""
     num_decode_actors: int = Field(default=2, ge=0)
     """Ray actors that decode for each trainer; 0 decodes in the trainer itself, without Ray."""
+    max_decode_actors: int | None = Field(default=None, gt=0)
+    """As many decode while the trainer waits for them, and fewer again, down to `num_decode_actors`,
+    when they have little to do; None: there are always `num_decode_actors`. Batches are the same."""
     prefetch_bytes: int = Field(default=PREFETCH_BYTES, gt=0)
     """Hard budget, for each trainer, of the clips that its actors have made or are making ahead."""
     read_ahead_bytes: int = Field(default=READ_AHEAD_BYTES, ge=0)
@@ -49,6 +52,21 @@ class DataConfig(FrozenConfig):
     """The run stops when more than this share of the items that it asked for failed."""
     ledger: bool = True
     """Write down which item reached the trainer in which step, for `avrep ledger`."""
+
+    @property
+    def most_decode_actors(self) -> int:
+        """How many there may be at a time."""
+        least, most = self.num_decode_actors, self.max_decode_actors
+        return least if most is None or least == 0 else most
+
+    @model_validator(mode="after")
+    def _bounds_fit(self) -> Self:
+        if self.max_decode_actors is not None and self.max_decode_actors < self.num_decode_actors:
+            raise ValueError(
+                f"max_decode_actors is {self.max_decode_actors}; it must be at least "
+                f"num_decode_actors, {self.num_decode_actors}"
+            )
+        return self
 
 
 class CorpusConfig(FrozenConfig):

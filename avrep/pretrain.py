@@ -39,6 +39,7 @@ from avrep.trained import start_encoders
 from avrep.training import parallel
 from avrep.training.checkpoint import RunState, load_checkpoint, read_state
 from avrep.training.checkpoint_writer import CheckpointWriter
+from avrep.training.copy_ahead import CopyAhead
 from avrep.training.guard import guarded
 from avrep.training.loop import StepRecord, train
 from avrep.training.optim import build_optimizer, layer_scales
@@ -187,15 +188,17 @@ def pretrain(
         CheckpointWriter(store, config.train.keep_checkpoints, config.train.keep_best) as writer,
         Recorder(run_dir) if parallel.is_first() else nullcontext() as recorder,
         open_mixture(open_stream, sources, steps, parallel.rank(), parallel.world_size()) as stream,
+        CopyAhead(device) as copies,
     ):
         train(
             config.train,
             objective,
             optimizer,
-            guard.watch(until_stopped(stream)),
+            guard.watch(until_stopped(copies.ahead(stream))),
             seed=config.seed,
             device=device,
             on_step=after_step,
+            move=copies.take,
         )
     return done
 

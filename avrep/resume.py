@@ -4,9 +4,10 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from avrep.assemble import data_digest
-from avrep.config import RunConfig, differences
+from avrep.config import RunConfig, differences, parse_config
 from avrep.errors import ConfigError
 from avrep.media.put_in_place import write_in_place
 from avrep.pipeline.example import StreamSource
@@ -19,6 +20,7 @@ MAY_CHANGE_ON_RESUME = frozenset(
         "data.split",
         "data.keys",
         "data.num_decode_actors",
+        "data.max_decode_actors",
         "data.prefetch_bytes",
         "data.read_ahead_bytes",
         "data.ledger",
@@ -63,7 +65,9 @@ def check_same_run(
     """
     changed = {
         path: change
-        for path, change in differences(state.config, config.model_dump(mode="json")).items()
+        for path, change in differences(
+            _with_defaults(state.config), config.model_dump(mode="json")
+        ).items()
         if _one_name_for_all(path) not in MAY_CHANGE_ON_RESUME
     }
     if changed:
@@ -77,6 +81,17 @@ def check_same_run(
             f"{paths} gives other items than those that {run_dir} was made with; "
             "resume with the same catalogue and filters, or choose another --out"
         )
+
+
+def _with_defaults(written: dict[str, Any]) -> dict[str, Any]:
+    """A config as it was written, with the values of keys that have come since: a key that decides
+    what is computed comes with a default that computes what was computed before.
+    """
+    try:
+        return parse_config(written, "the checkpoint's config").model_dump(mode="json")
+    except ConfigError:
+        # Of a key or value that is gone, the difference tells more.
+        return written
 
 
 def forget_after(path: Path, step: int) -> None:

@@ -232,6 +232,8 @@ class Batch:
     """Damaged packets that the decoders passed over for this batch."""
     spent: StageTimes = field(default_factory=StageTimes)
     """What making this batch cost, summed over its items."""
+    num_decoders: int = 0
+    """Decode actors that the stream had for it; 0: decoded in the trainer itself."""
     others: Mapping[str, "Batch"] = field(default_factory=dict)
     """Of a mixture's further corpora, by name: the same step of each."""
 
@@ -245,6 +247,12 @@ class Batch:
     def spent_in_all(self) -> StageTimes:
         """What the batches of all corpora cost."""
         return sum((other.spent_in_all for other in self.others.values()), self.spent)
+
+    @property
+    def num_decoders_in_all(self) -> int:
+        """Decode actors of the streams of all corpora."""
+        others = sum(other.num_decoders_in_all for other in self.others.values())
+        return self.num_decoders + others
 
 
 def _form(array: npt.NDArray[np.generic] | None) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks.report import SUITES, write_report
 from benchmarks.results import SuiteResult, write_result
 from benchmarks.suite_growth import run_growth
+from benchmarks.suite_objectives import run_objectives
 from benchmarks.suite_sound import run_sound
 from benchmarks.suite_trainer import run_trainer
 from benchmarks.suite_video import run_video
@@ -57,6 +58,8 @@ def _run(suite: str, work: Path, strides: set[int], *, quick: bool) -> SuiteResu
             return run_sound(work, quick=quick)
         case "growth":
             return run_growth(work, quick=quick)
+        case "objectives":
+            return run_objectives(work, quick=quick)
         case _:
             return run_trainer(work, quick=quick)
 

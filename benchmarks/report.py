@@ -10,7 +10,7 @@ from benchmarks.results import SuiteResult, read_results
 from benchmarks.suite_growth import ACTORS, LENGTHS
 from benchmarks.targets import targets
 
-SUITES = ("video", "sound", "growth", "trainer")
+SUITES = ("video", "sound", "growth", "trainer", "objectives")
 
 _INTRO = """\
 # Benchmarks
@@ -41,6 +41,9 @@ def write_report(folder: Path) -> Path:
                 parts += _growth_tables(result)
             case "trainer":
                 parts += ["## A trainer fed by the stream", _made(result), _trainer_table(result)]
+            case "objectives":
+                parts += ["## Each objective fed by the stream", _made(result)]
+                parts += [_objectives_table(result)]
         parts.append(_absent(result))
     path = folder / "README.md"
     text = "\n\n".join(part.strip() for part in parts if part.strip())
@@ -158,6 +161,23 @@ def _trainer_table(result: SuiteResult) -> str:
         for fact in result.facts
     ]
     return table(("fed by", "steps/s", "of the first", "waiting"), rows)
+
+
+def _objectives_table(result: SuiteResult) -> str:
+    rows = []
+    for fact in result.facts:
+        cached_s, fed_s = Spread(**fact["cached_s"]), Spread(**fact["fed_s"])
+        rows.append(
+            (
+                fact["method"],
+                f"{1e3 * cached_s.median:.0f}",
+                f"{1e3 * fed_s.median:.0f}",
+                _figure(Spread(**fact["fed_over_cached"]), 2),
+                f"{Spread(**fact['wait_share']).median:.0%}",
+            )
+        )
+    head = ("objective", "ms on a cached batch", "ms fed by the stream", "fed / cached", "waiting")
+    return table(head, rows) if rows else ""
 
 
 def _absent(result: SuiteResult) -> str:

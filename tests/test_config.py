@@ -54,6 +54,10 @@ def test_overrides_are_yaml_values_on_key_paths() -> None:
             ["train.optim.name=adam"],
             r"train\.optim\.name: input should be 'sgd', 'lars' or 'adamw'",
         ),
+        (
+            ["data.max_decode_actors=1"],
+            "data: max_decode_actors is 1; it must be at least num_decode_actors, 2",
+        ),
         (["train.num_steps=9"], r"train: warmup_steps is 20; it must be at most num_steps, 9"),
         (["train.num_steps"], "write it as key.path=value"),
         (["seed.x=1"], "seed is a value, not a group of keys"),
@@ -65,6 +69,16 @@ def test_mistakes_are_named(overrides: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message) as error:
         load_config(QUICKSTART, overrides)
     assert "\n" not in str(error.value)
+
+
+def test_the_most_decode_actors() -> None:
+    for overrides, most in (
+        ([], 2),
+        (["data.max_decode_actors=5"], 5),
+        # Without any, nothing is there to grow.
+        (["data.max_decode_actors=5", "data.num_decode_actors=0"], 0),
+    ):
+        assert load_config(QUICKSTART, overrides).data.most_decode_actors == most
 
 
 def test_files_that_are_no_configs(tmp_path: Path) -> None:

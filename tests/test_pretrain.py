@@ -3,12 +3,13 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from avrep.assemble import build_objective, open_catalog, training_source
+from avrep.assemble import build_objective, open_catalog, training_source, training_sources
 from avrep.config import RunConfig
 from avrep.errors import ConfigError, FailureBudgetExceeded
 from avrep.media.catalog import Catalog, write_catalog
@@ -16,6 +17,7 @@ from avrep.pipeline.ledger_check import check_ledger
 from avrep.pipeline.plan import Plan
 from avrep.pipeline.quarantine import read_quarantine
 from avrep.pretrain import pretrain
+from avrep.resume import check_same_run
 from avrep.trained import checkpoints, latest_checkpoint, load_encoder, read_run_config
 from avrep.training.checkpoint import read_state
 
@@ -54,6 +56,24 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(
         assert without_times(line) == without_times(expected)
     ours, theirs = (weights_of(path) for path in (run, tiny_run))
     assert ours == theirs
+
+
+def test_a_key_that_has_come_since_is_no_difference(
+    tiny_run: Path, tiny_config: MakeConfig
+) -> None:
+    """A checkpoint of a version without `train.max_grad_norm` and `evaluation.num_crops`."""
+    state = read_state(latest_checkpoint(tiny_run))
+    older = json.loads(json.dumps(state.config))
+    del older["train"]["max_grad_norm"], older["evaluation"]["num_crops"]
+    config = tiny_config()
+    sources = training_sources(config, build_objective(config))
+    check_same_run(replace(state, config=older), config, sources, tiny_run)
+    older["train"]["batch_size"] = 2
+    with pytest.raises(ConfigError, match=r"another config \(train\.batch_size: 2 -> 4\)"):
+        check_same_run(replace(state, config=older), config, sources, tiny_run)
+    older["train"] |= {"batch_size": 4, "gone": 1}
+    with pytest.raises(ConfigError, match=r"another config .*train\.gone: 1 -> None"):
+        check_same_run(replace(state, config=older), config, sources, tiny_run)
 
 
 def test_what_was_written_after_the_checkpoint_is_forgotten(

@@ -50,11 +50,16 @@ def augment_view(
 
 
 def to_device(array: npt.NDArray[np.generic], device: torch.device) -> torch.Tensor:
-    """A tensor of the array on the device; on the CPU it shares the array's memory."""
+    """A tensor of the array on the device; on the CPU it shares the array's memory.
+
+    To a GPU it is copied through pinned memory, and what the host is asked for next does not wait.
+    """
+    if device.type == "cuda":
+        dtype = torch.from_numpy(np.empty(0, array.dtype)).dtype
+        pinned = torch.empty(array.shape, dtype=dtype, pin_memory=True)
+        np.copyto(pinned.numpy(), array)
+        return pinned.to(device, non_blocking=True)
     with warnings.catch_warnings():
         # Arrays out of Ray's object store are read-only, and nothing here writes to them.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        host = torch.from_numpy(array)
-    if device.type == "cuda":
-        return host.pin_memory().to(device, non_blocking=True)
-    return host.to(device)
+        return torch.from_numpy(array).to(device)

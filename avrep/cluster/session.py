@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import ray
 
@@ -47,15 +48,19 @@ def ray_session(num_decode_actors: int, prefetch_bytes: int = PREFETCH_BYTES) ->
         ray.shutdown()
 
 
+def this_node() -> dict[str, Any]:
+    """What Ray knows of the node that this process runs on."""
+    here = ray.get_runtime_context().get_node_id()
+    return next(node for node in ray.nodes() if node["NodeID"] == here)
+
+
 def check_store(prefetch_bytes: int) -> None:
     """Refuse a budget that this node's object store has no room for: Ray would spill to disk.
 
     Raises:
         ConfigError: says how large the store is.
     """
-    here = ray.get_runtime_context().get_node_id()
-    node = next(node for node in ray.nodes() if node["NodeID"] == here)
-    store_bytes = int(node["Resources"].get("object_store_memory", 0))
+    store_bytes = int(this_node()["Resources"].get("object_store_memory", 0))
     if prefetch_bytes > store_bytes:
         raise ConfigError(
             f"data.prefetch_bytes={prefetch_bytes} is more than Ray's object store on this node "

@@ -4,10 +4,11 @@ A step is cut into parts, contiguous pieces of its visits, so that every actor h
 reads few blocks (`pipeline.share`). Parts are asked for and collected in order; which actor made one does not matter.
 """
 
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from itertools import pairwise
 
 import ray
@@ -15,6 +16,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from avrep.cluster.decode_pool import DecodePool, Worker
 from avrep.cluster.isolate import Isolation
+from avrep.cluster.pool_size import PoolSizer
 from avrep.cluster.session import check_store
 from avrep.errors import AvrepError
 from avrep.pipeline.batches import place_orders
@@ -41,20 +43,23 @@ def ray_stream(
     world_size: int = 1,
     *,
     num_actors: int = 2,
+    max_actors: int | None = None,
     prefetch_bytes: int = PREFETCH_BYTES,
     read_ahead_bytes: int = READ_AHEAD_BYTES,
 ) -> Iterator[Iterator[Batch]]:
     """The batches that `pipeline.batches.batches` yields, decoded by Ray actors.
 
-    Results depend neither on the number of actors nor on what dies. Ray must be initialised. The
-    actors live as long as the context.
+    Results depend neither on the number of actors, which changes between its bounds with what the
+    trainer waits (`avrep.cluster.pool_size`), nor on what dies. Ray must be initialised. The actors
+    live as long as the context.
 
     Args:
         source: what to read and how.
         steps: which steps, in which order.
         rank: this trainer's rank.
         world_size: number of trainers that share each step.
-        num_actors: decode actors of this trainer.
+        num_actors: decode actors of this trainer, at first and at least.
+        max_actors: how many there may be; None: as many as at first.
         prefetch_bytes: hard budget of the clips made or being made ahead of the trainer. Ray takes
             up to a second to free what was handed on and let go.
         read_ahead_bytes: budget, for each actor, of the bytes that it fetches ahead.
@@ -67,7 +72,7 @@ def ray_stream(
         ConfigError: Ray's object store has no room for the budget.
     """
     check_store(prefetch_bytes)
-    pool = DecodePool(source, num_actors, read_ahead_bytes)
+    pool = DecodePool(source, num_actors, read_ahead_bytes, max_actors)
     conductor = _Conductor(source, pool, prefetch_bytes, (rank, world_size))
     try:
         yield conductor.batches(steps)
@@ -109,10 +114,11 @@ class _Conductor:
     ) -> None:
         self._source = source
         self._pool = pool
+        self._sizer = PoolSizer(pool)
         self._place = place
         self._known_bad = source.known_bad.copy()
-        self._max_parts = _PARTS_PER_ACTOR * len(pool)
-        self._max_bytes = max(1, prefetch_bytes // self._max_parts)
+        # Of the largest pool that there may be, so that whether an item fits depends on no moment.
+        self._max_bytes = max(1, prefetch_bytes // (_PARTS_PER_ACTOR * pool.most))
         self._num_draws = source.plan.draws_per_visit if isinstance(source.plan, Plan) else 1
         self._visit_bytes = expected_bytes(source)
         self._in_flight: deque[_Asked] = deque()
@@ -121,12 +127,20 @@ class _Conductor:
     def batches(self, steps: range) -> Iterator[Batch]:
         upcoming = self._parts(steps)
         for _ in steps:
-            yield self._next_step(upcoming)
+            yield self._timed_step(upcoming)
+
+    def _timed_step(self, upcoming: Iterator[_Asked]) -> Batch:
+        asked_s = time.perf_counter()
+        batch = self._next_step(upcoming)
+        num_decoders = len(self._pool)
+        self._sizer.given(time.perf_counter() - asked_s, busy_s=sum(astuple(batch.spent)))
+        return replace(batch, num_decoders=num_decoders)
 
     def _next_step(self, upcoming: Iterator[_Asked]) -> Batch:
         joiner: Joiner | None = None
         while True:
-            while len(self._in_flight) < self._max_parts and (more := next(upcoming, None)):
+            most = _PARTS_PER_ACTOR * len(self._pool)
+            while len(self._in_flight) < most and (more := next(upcoming, None)):
                 self._in_flight.append(more)
             asked = self._in_flight.popleft()
             for part in self._settle(asked):

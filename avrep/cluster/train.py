@@ -7,7 +7,6 @@ dies, Ray starts all of them again, and they go on from the newest checkpoint.
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,10 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 from avrep.assemble import build_objective, checkpoint_store, training_sources
 from avrep.cluster.even_ranks import keep_even_ranks, num_even_ranks, visits_of_corpora
 from avrep.cluster.run_gauges import RunGauges
-from avrep.cluster.stream import ray_stream
+from avrep.cluster.stream_of import stream_of
 from avrep.config import RunConfig, parse_config
 from avrep.errors import AvrepError, ConfigError, StepNotFinite
 from avrep.pipeline.plan import visits
-from avrep.pipeline.stream import OpenStream, plain_stream
 from avrep.pretrain import pretrain, with_absolute_paths
 from avrep.training.guard import told, why_stopped
 
@@ -105,19 +103,17 @@ def _train_as_rank(given: dict[str, Any]) -> None:
     run_dir = Path(given["run_dir"])
     if not keep_even_ranks(num_even_ranks(visits_of_corpora(config), dist.get_world_size())):
         return
-    open_stream: OpenStream = plain_stream
-    if config.data.num_decode_actors:
-        open_stream = partial(
-            ray_stream,
-            num_actors=config.data.num_decode_actors,
-            prefetch_bytes=config.data.prefetch_bytes,
-            read_ahead_bytes=config.data.read_ahead_bytes,
-        )
     # After a death there may be a checkpoint where there was none at the start.
     resume = bool(given["must_resume"] or checkpoint_store(config, run_dir).checkpoints())
     gauges = RunGauges(run_dir)
     try:
-        pretrain(config, run_dir, open_stream=open_stream, resume=resume, on_step=gauges.add)
+        pretrain(
+            config,
+            run_dir,
+            open_stream=stream_of(config.data),
+            resume=resume,
+            on_step=gauges.add,
+        )
     except StepNotFinite:
         # All of them come here; started again, they would again. The driver reads why.
         return

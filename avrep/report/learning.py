@@ -34,7 +34,7 @@ _HEALTH = ("feature_std", "feature_rank", "feature_uniformity", "alignment", "gr
 _PROBE = "probe_knn_"
 _SPEED = ("clips_per_s", "wait_share")
 _BOOKKEEPING = (
-    *("total_steps", "elapsed_s", "epoch", "gpu_peak_bytes", "gpu_bytes"),
+    *("total_steps", "elapsed_s", "epoch", "gpu_peak_bytes", "gpu_bytes", "decode_actors"),
     *TIME_COLUMNS,
 )
 

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field, model_validator
 
 from avrep.frozen import FrozenConfig
-from avrep.objectives.base import Objective
+from avrep.objectives.base import BatchTensors, Objective
 from avrep.training import parallel
 from avrep.training.inputs import augment_batch, move_batch
 from avrep.training.monitor import watch_health
@@ -166,6 +166,7 @@ def train(
     seed: int,
     device: torch.device,
     on_step: Callable[[StepRecord], None],
+    move: Callable[[Batch], BatchTensors] | None = None,
 ) -> None:
     """Train on every batch of the stream.
 
@@ -177,6 +178,7 @@ def train(
         seed: the run's seed.
         device: where to train.
         on_step: called after each step; logging and checkpoints happen there.
+        move: brings a batch to the device; see `avrep.training.copy_ahead`. None: `move_batch`.
     """
     module = parallel.wrap(objective, device)
     objective.train()
@@ -185,7 +187,7 @@ def train(
         began_s = time.perf_counter()
         for batch, wait_s in _timed(stream):
             clock.start()
-            moved = move_batch(batch, device)
+            moved = move_batch(batch, device) if move is None else move(batch)
             clock.lap("transfer")
             inputs = augment_batch(batch, moved, objective, seed)
             # On a GPU these bytes are a quarter as much again as the inputs.

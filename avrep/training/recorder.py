@@ -47,6 +47,7 @@ def numbers(window: Sequence[StepRecord]) -> dict[str, float | str]:
     """What is written for the steps since the last line: speed over all, the rest of the last."""
     last = window[-1]
     elapsed_s = sum(record.elapsed_s for record in window)
+    num_decoders = last.batch.num_decoders_in_all
     return {
         "total_steps": last.total_steps,
         "loss": last.result.loss,
@@ -55,6 +56,7 @@ def numbers(window: Sequence[StepRecord]) -> dict[str, float | str]:
         "clips_per_s": sum(record.num_clips for record in window) / elapsed_s,
         "wait_share": sum(record.wait_s for record in window) / elapsed_s,
         "elapsed_s": elapsed_s,
+        **({"decode_actors": num_decoders} if num_decoders else {}),
         **_time_numbers(window),
         **last.result.metrics,
         **last.health,

@@ -1,6 +1,7 @@
 """Schedules as pure functions of the step: nothing to save, nothing to replay on resume."""
 
 import math
+from collections.abc import Sequence
 
 from avrep.errors import ConfigError
 
@@ -59,6 +60,35 @@ def line_with_warmup(
     if risen < 1:
         return first + (peak - first) * risen
     return final + (peak - final) * (1 - fallen)
+
+
+def steps_with_warmup(
+    step: int,
+    total_steps: int,
+    warmup_steps: int,
+    peak: float,
+    drops: Sequence[int],
+    factor: float = 0.1,
+    first: float = 0.0,
+) -> float:
+    """As `cosine_with_warmup` up to the peak; then times `factor` at each of the steps `drops`.
+
+    Args:
+        step: from 0.
+        total_steps: steps of the run, at least 1.
+        warmup_steps: in [0, total_steps].
+        peak: value at the end of the warm-up.
+        drops: steps from which on the value is lower once more.
+        factor: of each drop.
+        first: value at step 0, if there is a warm-up.
+
+    Raises:
+        ConfigError: steps out of range.
+    """
+    risen, _ = _progress(step, total_steps, warmup_steps)
+    if risen < 1:
+        return first + (peak - first) * risen
+    return peak * factor ** sum(step >= drop for drop in drops)
 
 
 def _progress(step: int, total_steps: int, warmup_steps: int) -> tuple[float, float]:

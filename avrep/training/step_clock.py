@@ -19,7 +19,7 @@ class StepTimes:
     wait_s: float = 0.0
     """Waiting for the stream; without decode actors this is the decoding itself."""
     transfer_s: float = 0.0
-    """From the host's memory to the device's."""
+    """From the host's memory to the device's, as far as the step waited for it."""
     augment_s: float = 0.0
     compute_s: float = 0.0
     """Forward, backward, optimizer, and what the objective does after a step. With several ranks,

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -16,7 +17,7 @@ from avrep.pipeline.example import StreamSource
 from avrep.pipeline.stream import OpenStream, plain_stream
 from avrep.pretrain import pretrain
 from avrep.report.html import write_report
-from avrep.training import loop
+from avrep.training import copy_ahead, loop
 from avrep.training.loop import StepRecord
 from avrep.training.step_clock import StepClock
 from avrep.training.verdict import Bottleneck
@@ -125,23 +126,27 @@ def test_what_an_objective_does_after_a_step_is_compute(
 
 
 @pytest.mark.parametrize(
-    ("function", "part"),
-    [("move_batch", Bottleneck.TRANSFER), ("augment_batch", Bottleneck.AUGMENTATION)],
+    ("module", "function", "part"),
+    [
+        (copy_ahead, "move_batch", Bottleneck.TRANSFER),
+        (loop, "augment_batch", Bottleneck.AUGMENTATION),
+    ],
 )
 def test_slow_transfer_and_augmentation_are_told_apart(
     tiny_config: MakeConfig,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    module: ModuleType,
     function: str,
     part: Bottleneck,
 ) -> None:
-    real = getattr(loop, function)
+    real = getattr(module, function)
 
     def slow(*given: object) -> object:
         time.sleep(SLOW_S)
         return real(*given)
 
-    monkeypatch.setattr(loop, function, slow)
+    monkeypatch.setattr(module, function, slow)
     config = tiny_config(num_steps=1, warmup_steps=0)
     pretrain(config, tmp_path / "run", open_stream=stream_of())
     assert last_line(tmp_path / "run")["bottleneck"] == part

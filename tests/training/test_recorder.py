@@ -1,6 +1,7 @@
 """What is written of a window of steps is what its records add up to."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -67,6 +68,14 @@ def test_a_line_worked_by_hand() -> None:
         "top1": 0.25,
         "feature_std": 0.75,
     }
+
+
+def test_the_decode_actors_of_all_corpora_are_counted() -> None:
+    last = WINDOW[-1]
+    assert "decode_actors" not in numbers(WINDOW)
+    speech = replace(last.batch, num_decoders=3)
+    batch = replace(last.batch, num_decoders=2, others={"speech": speech})
+    assert numbers([replace(last, batch=batch)])["decode_actors"] == 5
 
 
 def test_where_no_time_was_measured_none_is_written() -> None:

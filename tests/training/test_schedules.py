@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 from avrep.config import load_config
 from avrep.errors import ConfigError
 from avrep.training.loop import TrainConfig
-from avrep.training.schedules import cosine_with_warmup, line_with_warmup
+from avrep.training.schedules import (
+    cosine_with_warmup,
+    line_with_warmup,
+    steps_with_warmup,
+)
 
 
 @pytest.mark.parametrize(
@@ -107,3 +111,13 @@ def test_it_rises_to_the_peak_and_falls_to_the_end(
 def test_steps_out_of_range_are_refused(step: int, total: int, warmup: int) -> None:
     with pytest.raises(ConfigError, match=r"steps"):
         cosine_with_warmup(step, total, warmup, 1.0)
+
+
+def test_steps_fall_at_each_drop() -> None:
+    found = [steps_with_warmup(step, 12, 0, 0.5, [4, 9], 0.2) for step in (0, 3, 4, 8, 9, 99)]
+    assert found == pytest.approx([0.5, 0.5, 0.1, 0.1, 0.02, 0.02])
+
+
+def test_steps_rise_first() -> None:
+    found = [steps_with_warmup(step, 8, 4, 2.0, [6], first=1.0) for step in (0, 2, 4, 5, 6)]
+    assert found == pytest.approx([1.0, 1.5, 2.0, 2.0, 0.2])
