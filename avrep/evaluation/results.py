@@ -16,7 +16,7 @@ from avrep.evaluation.scores import Protocol
 from avrep.frozen import FrozenConfig
 
 Encoder = Literal["pretrained", "untrained", "difference"]
-Task = Literal["catalog", "ucf101", "lists"]
+Task = Literal["catalog", "ucf101", "lists", "hmdb51", "kinetics", "ssv2", "video_folder"]
 
 _MAX_FILE_BYTES = 256 << 20
 

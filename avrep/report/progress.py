@@ -11,6 +11,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -46,6 +47,23 @@ def count_progress(title: str, unit: str) -> Iterator[Callable[[int, int], None]
         def update(num_done: int, num_all: int) -> None:
             bar.update(task, completed=num_done, total=num_all)
             plain.say(f"{title} {num_done}/{num_all} {unit}", last=num_done == num_all)
+
+        yield update
+
+
+@contextmanager
+def stage_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each stage of a longer job; the function yielded is told (stage, number done, in all)."""
+    console = Console(stderr=True)
+    with _bar(console, (TimeRemainingColumn(),)) as bar:
+        tasks: dict[str, TaskID] = {}
+        plain = _PlainLines(console)
+
+        def update(stage: str, num_done: int, num_all: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=None)
+            bar.update(tasks[stage], completed=num_done, total=num_all)
+            plain.say(f"{stage} {num_done}/{num_all}", last=num_done == num_all)
 
         yield update
 

@@ -3,9 +3,14 @@
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from avrep.evaluation.results import EvalRow
+from avrep.evaluation.task_tables import TaskTable, interval, shown
+from avrep.report.wording import shortened
+
+_NAME_CHARS = 22
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -38,6 +43,32 @@ def print_results(rows: Sequence[EvalRow]) -> None:
         first = rows[0]
         say = f"percent, {first.num_test} test videos; difference: pretrained - untrained"
         Console().print(f"{say}, {100 * first.confidence:.0f} % interval", style="dim")
+
+
+def print_tasks(table: TaskTable) -> None:
+    """A line for each number of each encoder, those of one task together; then notes."""
+    lines = []
+    for column in table.columns:
+        best = table.best(column)
+        for name in table.encoders:
+            cell = table.cells.get((name, column))
+            if cell is None:
+                continue
+            value = shown(cell.metric) + cell.mark
+            chance = cell.metric.chance
+            lines.append(
+                (
+                    column.title,
+                    escape(shortened(name, _NAME_CHARS)),
+                    f"[bold]{value}[/]" if name in best else value,
+                    interval(cell.metric),
+                    "" if chance is None else f"{100 * chance:.1f}",
+                    str(cell.metric.num_items),
+                )
+            )
+    print_table(("task", "encoder", "value", "interval", "chance", "items"), lines)
+    for note in table.notes:
+        Console().print(note, style="dim", highlight=False, markup=False)
 
 
 def _percent(row: EvalRow | None) -> str:

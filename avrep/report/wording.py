@@ -18,6 +18,13 @@ def escape(text: object, limit: int = _TEXT_LIMIT) -> str:
     return html.escape("".join(c if _printable(c) else "\ufffd" for c in cut), quote=True)
 
 
+def shortened(text: str, limit: int) -> str:
+    """Text that is cut in its middle: a long path's beginning and end say which one it is."""
+    if len(text) <= limit:
+        return text
+    return f"{text[: limit // 3]}\u2026{text[limit // 3 + 1 - limit :]}"
+
+
 def number(value: float | None) -> str:
     """Four significant digits at least, never fewer digits than the whole part has."""
     if value is None:
