@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from avrep.assemble import build_objective, usable_rows
 from avrep.config import RunConfig
+from avrep.evaluation.envelopes import envelope_scores, envelopes
 from avrep.evaluation.sync import OffsetScores, scores_by_shift
 from avrep.media.catalog import Catalog
 from avrep.objectives.base import ViewTensors
@@ -147,37 +147,6 @@ def offset_scores(video: Tensor, audio: Tensor) -> OffsetScores:
     return scores_by_shift(video, audio, REACH, _HOP_FRAMES / _FPS)
 
 
-def envelope_scores(motion: Tensor, loudness: Tensor, reach: int, hop: int) -> OffsetScores:
-    """What needs no learning: the correlation over time of two curves, at every shift.
-
-    Args:
-        motion: float[b t], how much each frame differs from the one before.
-        loudness: float[b t], of the sound of each frame.
-        reach: how many shifts either way.
-        hop: frames from one shift to the next; t is above 2 * reach * hop.
-
-    Returns:
-        At shifts in frames, later sound positive, as `scores_by_shift` has them.
-    """
-    margin = reach * hop
-    num_frames = motion.shape[1] - 2 * margin
-    middle = _standardised(motion[:, margin : margin + num_frames])
-    around = _standardised(loudness.unfold(1, num_frames, hop).flip(1))
-    shifts = tuple(float(number * hop) for number in range(-reach, reach + 1))
-    return OffsetScores(offsets_s=shifts, scores=(middle[:, None] * around).mean(dim=2))
-
-
-def curves(view: ViewTensors) -> tuple[Tensor, Tensor]:
-    """float32[b t] each: how much frames differ from those before, and how loud their sound is."""
-    assert view.video is not None
-    assert view.audio is not None
-    changes = view.video.diff(dim=2).square().mean(dim=(1, 3, 4))
-    num_frames = view.video.shape[2]
-    per_frame = functional.adaptive_avg_pool1d(view.audio.square()[:, None], num_frames)[:, 0]
-    # The first frame has none before it.
-    return functional.pad(changes, (1, 0), mode="replicate").sqrt(), per_frame.sqrt()
-
-
 def found_middle(scores: OffsetScores) -> list[float]:
     """1 for each clip whose likeliest shift is none, else 0."""
     return (scores.best() == scores.scores.shape[1] // 2).double().tolist()
@@ -192,14 +161,15 @@ def share_below_middle(scores: OffsetScores) -> list[float]:
 
 def _by_hand(views: tuple[ViewTensors, ...]) -> OffsetScores:
     motion, loudness = (
-        torch.cat(parts) for parts in zip(*(curves(view) for view in views), strict=True)
+        torch.cat(parts) for parts in zip(*(_envelopes(view) for view in views), strict=True)
     )
     return envelope_scores(motion, loudness, REACH, _HOP_FRAMES)
 
 
-def _standardised(values: Tensor) -> Tensor:
-    deviation, mean = torch.std_mean(values, dim=-1, correction=0, keepdim=True)
-    return (values - mean) / deviation.clamp(min=1e-8)
+def _envelopes(view: ViewTensors) -> tuple[Tensor, Tensor]:
+    assert view.video is not None
+    assert view.audio is not None
+    return envelopes(view.video, view.audio)
 
 
 def _long_clips(config: RunConfig) -> SegmentAvclip:

@@ -1,13 +1,12 @@
 """What clips a run's encoder takes, and how they become its input: as in the run's evaluation."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, assert_never
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from avrep.assemble import build_objective
 from avrep.augment.eval_crops import CropConfig, crop_views
@@ -185,16 +184,6 @@ def to_inputs(form: ClipForm, clips: Sequence[Clip], device: torch.device) -> li
             return [to_device(_fitted(clip, form), device)[None] for clip in clips]
         case _:
             assert_never(form)
-
-
-def weights_digest(module: nn.Module) -> str:
-    """Hex SHA-256 of a module's parameters and buffers with their names, wherever they are kept."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        array = tensor.detach().cpu().contiguous()
-        digest.update(f"{name}\0{array.dtype}\0{tuple(array.shape)}\n".encode())
-        digest.update(array.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _fitted(clip: Clip, form: SoundForm) -> np.ndarray:

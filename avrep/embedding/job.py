@@ -11,7 +11,7 @@ from pydantic import Field
 
 from avrep.assemble import usable_rows
 from avrep.config import RunConfig
-from avrep.embedding.form import ClipForm, Kind, pick_kind, run_form, weights_digest
+from avrep.embedding.form import ClipForm, Kind, pick_kind, run_form
 from avrep.embedding.store import FeatureFacts
 from avrep.environment import package_versions
 from avrep.errors import ConfigError
@@ -21,6 +21,7 @@ from avrep.media.decode import DecoderName
 from avrep.media.limits import DecodeLimits
 from avrep.media.storage import StorageConfig
 from avrep.models.features import Encoder
+from avrep.models.weights_digest import weights_digest
 from avrep.sampling.windows import SpacingConfig
 from avrep.trained import load_encoder, read_run_config
 from avrep.types import RowNumbers

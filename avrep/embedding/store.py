@@ -45,7 +45,7 @@ class FeatureFacts:
     width: int
     """Numbers in a vector."""
     encoder_digest: str
-    """Hex SHA-256 of the encoder's weights, see `avrep.embedding.form.weights_digest`."""
+    """Hex SHA-256 of the encoder's weights, see `avrep.models.weights_digest`."""
     catalog_digest: str
     """`Catalog.digest`."""
     spacing: Mapping[str, Any]

@@ -79,3 +79,24 @@ def scores_by_shift(video: Tensor, audio: Tensor, reach: int, hop_s: float) -> O
     distances = shift_distances(video[:, reach : num_windows - reach], audio).mean(dim=1)
     offsets_s = tuple(number * hop_s for number in range(-reach, reach + 1))
     return OffsetScores(offsets_s=offsets_s, scores=-distances)
+
+
+def confidence_by_window(distances: Tensor, num_smoothed: int = 9) -> Tensor:
+    """float32[b m]: how surely each window's pictures go with the clip's sound.
+
+    Who speaks is told by it: high where lips and sound move together. The median over shifts of the
+    clip's mean distances, less the window's distance at the shift that the clip as a whole is likeliest
+    at, then the median over `num_smoothed` neighbouring windows (SyncNet's released code,
+    SyncNetInstance.py; past the ends there are zeros, as there).
+
+    Args:
+        distances: float32[b m k], of m windows at k shifts: `shift_distances`.
+        num_smoothed: odd.
+    """
+    over_windows = distances.mean(dim=1)
+    best = over_windows.argmin(dim=1)
+    at_best = distances.take_along_dim(best[:, None, None], dim=2)[..., 0]
+    raw = over_windows.median(dim=1).values[:, None] - at_best
+    half = num_smoothed // 2
+    padded = torch.nn.functional.pad(raw, (half, half))
+    return padded.unfold(1, num_smoothed, 1).median(dim=2).values

@@ -104,3 +104,10 @@ class Syncnet(Segments):
         return shift_distances(
             pictures.unflatten(0, (-1, num_windows)), sound.unflatten(0, (-1, self.num_segments))
         )
+
+    def embed(self, view: ViewTensors) -> tuple[Tensor, Tensor]:
+        """Pictures' and sound's embeddings of every window, float[b n d]."""
+        pictures = self.video_head(self.encode_video(view).pooled)
+        sound = self.audio_head(self.encode_audio(view).pooled)
+        num = self.num_segments
+        return pictures.unflatten(0, (-1, num)), sound.unflatten(0, (-1, num))

@@ -8,7 +8,8 @@ import torch
 
 from avrep.assemble import build_objective
 from avrep.config import load_config
-from avrep.embedding.form import Kind, SoundForm, VideoForm, clip_form, to_inputs, weights_digest
+from avrep.embedding.form import Kind, SoundForm, VideoForm, clip_form, to_inputs
+from avrep.models.weights_digest import weights_digest
 from avrep.types import Clip
 
 _TOYS = sorted((Path(__file__).parents[2] / "configs" / "toy").glob("*.yaml"))

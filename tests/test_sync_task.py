@@ -1,0 +1,122 @@
+"""Proves that synchrony is measured on drawn offsets: the hand-made baseline finds them, another clip's
+pictures do not, and runs that know nothing of synchrony are refused.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from avrep.config import parse_config
+from avrep.errors import ConfigError
+from avrep.evaluation.task_result import TaskResult
+from avrep.media.catalog import Catalog
+from avrep.media.index import index_sources
+from avrep.media.synth import write_corpus
+from avrep.media.synth_scene import SynthConfig
+from avrep.pretrain import pretrain
+from avrep.sync_task import SyncClips, SyncTaskConfig, measure_sync
+
+_TASK = SyncTaskConfig(clip_s=1.92, max_offset_s=0.48, num_offsets=13)
+_SEGMENTS: dict[str, Any] = {
+    "sampler": {"num_frames": 16, "num_offsets": 1, "max_offset_s": 0.0, "jitter_s": 0.0},
+    "segment_frames": 4,
+    "hop_frames": 4,
+    "short_side_px": 24,
+    "crop_px": 16,
+}
+_OBJECTIVES: dict[str, dict[str, Any]] = {
+    "segment_avclip": {"width": 16},
+    "syncnet": {"max_shift": 1, "head": {"hidden_width": 16, "num_hidden": 1, "out_width": 8}},
+    "synchformer": {
+        "sampler": {"num_frames": 16, "num_offsets": 7, "max_offset_s": 0.6},
+        "video_tokens": 1,
+        "audio_tokens": 2,
+        "transformer": {"width": 16, "depth": 1, "num_heads": 2},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    """Sixteen videos of 3 s with flashes and beeps at the same instants."""
+    folder = tmp_path_factory.mktemp("sync")
+    config = SynthConfig(num_videos=0, num_flash_beep=16, num_speech=0, width_px=64, height_px=48)
+    index_sources(
+        [str(write_corpus(folder / "corpus", config))], folder / "c.parquet", num_workers=1
+    )
+    return Catalog.open(folder / "c.parquet")
+
+
+def _run(folder: Path, catalog: Catalog, kind: str) -> Path:
+    tree = {
+        "data": {"catalog": str(catalog.path), "num_decode_actors": 0},
+        "video_encoder": {"kind": "video_conv", "arch": "r3d_18_fast", "base_width": 4},
+        "audio_encoder": {"kind": "audio_conv", "base_width": 4, "num_bins": 16},
+        "objective": {"kind": kind, **_SEGMENTS, **_OBJECTIVES[kind]},
+        "train": {
+            "batch_size": 4,
+            "num_steps": 1,
+            "warmup_steps": 0,
+            "optim": {"name": "adamw", "lr": 0.001},
+            "device": "cpu",
+            "num_threads": 1,
+        },
+    }
+    pretrain(parse_config(tree, "test"), folder / kind)
+    return folder / kind
+
+
+@pytest.fixture(scope="module")
+def measured(
+    catalog: Catalog, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[tuple[TaskResult, ...], SyncClips]]:
+    folder = tmp_path_factory.mktemp("runs")
+    return {kind: measure_sync(_run(folder, catalog, kind), catalog, _TASK) for kind in _OBJECTIVES}
+
+
+@pytest.mark.slow
+def test_offsets_are_drawn_evenly_and_found_by_hand(
+    measured: dict[str, tuple[tuple[TaskResult, ...], SyncClips]],
+) -> None:
+    _, clips = measured["segment_avclip"]
+    assert len(clips.keys) == 16
+    assert len(set(clips.numbers.tolist())) > 6
+    assert clips.by_hand is not None
+    away = (clips.by_hand.best() - clips.numbers).abs()
+    # Two clips show one flash too few; chance would find three.
+    assert int((away <= 1).sum()) >= 13
+    others = (clips.others.best() - clips.numbers).abs()
+    assert int((others == 0).sum()) <= 6
+
+
+@pytest.mark.slow
+def test_each_objective_is_measured_by_its_own_means(
+    measured: dict[str, tuple[tuple[TaskResult, ...], SyncClips]],
+) -> None:
+    names = {kind: [result.task for result in results] for kind, (results, _) in measured.items()}
+    assert names == {
+        "segment_avclip": ["sync", "av_retrieval"],
+        "syncnet": ["sync", "av_retrieval"],
+        "synchformer": ["sync"],
+    }
+    (offsets,) = measured["synchformer"][0]
+    assert offsets.settings["num_offsets"] == 7
+    assert offsets.metrics[0].chance == pytest.approx(1 / 7)
+    assert offsets.metrics[1].chance == pytest.approx(19 / 49)
+    _, clips = measured["syncnet"]
+    assert clips.embedded is not None
+    assert clips.embedded[0].shape == (16, 8)
+    assert torch.isfinite(clips.scores.scores).all()
+
+
+@pytest.mark.slow
+def test_what_cannot_be_measured_is_refused(tmp_path: Path, synth_catalog: Catalog) -> None:
+    run = _run(tmp_path, synth_catalog, "segment_avclip")
+    with pytest.raises(ConfigError, match="must be whole frames apart"):
+        measure_sync(run, synth_catalog, SyncTaskConfig(max_offset_s=0.5, num_offsets=21))
+    with pytest.raises(ConfigError, match="choose a longer clip_s"):
+        measure_sync(run, synth_catalog, SyncTaskConfig(clip_s=3.0))
+    with pytest.raises(ConfigError, match=r"no item with video and sound of at least 9 s"):
+        measure_sync(run, synth_catalog, SyncTaskConfig())
