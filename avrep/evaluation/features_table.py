@@ -1,6 +1,6 @@
 """The features of a set of videos, with what is known of each video."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from avrep.errors import ConfigError
 from avrep.evaluation.action.split import GroupScope
+from avrep.types import RowNumbers
 
 Vectors = Annotated[npt.NDArray[np.float32], "n d"]
 
@@ -58,6 +59,16 @@ class FeatureTable:
             return self.features
         return self.features.mean(axis=1, dtype=np.float64).astype(np.float32)
 
+    def part(self, rows: RowNumbers) -> "FeatureTable":
+        """The table of some of its rows."""
+        return FeatureTable(
+            keys=tuple(self.keys[row] for row in rows),
+            features=self.features[rows],
+            labels={name: tuple(each[row] for row in rows) for name, each in self.labels.items()},
+            groups=None if self.groups is None else tuple(self.groups[row] for row in rows),
+            group_scope=self.group_scope,
+        )
+
     def label_set(self, label: str) -> tuple[str, ...]:
         """Each video's class in one label set; ConfigError when there is no such set."""
         if label not in self.labels:
@@ -82,3 +93,19 @@ class FeatureTable:
 
     def __repr__(self) -> str:
         return f"FeatureTable({list(self.features.shape)}, labels={sorted(self.labels)})"
+
+
+def joined_tables(tables: Sequence[FeatureTable]) -> FeatureTable:
+    """Several tables of videos as one, to be asked together; keys say which table they are of."""
+    first = tables[0]
+    groups = [table.groups or () for table in tables]
+    return FeatureTable(
+        keys=tuple(f"{number}/{key}" for number, table in enumerate(tables) for key in table.keys),
+        features=np.concatenate([table.features for table in tables]),
+        labels={
+            name: tuple(value for table in tables for value in table.label_set(name))
+            for name in first.labels
+        },
+        groups=None if first.groups is None else tuple(g for each in groups for g in each),
+        group_scope=first.group_scope,
+    )

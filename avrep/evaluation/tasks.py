@@ -11,6 +11,7 @@ from avrep.errors import ConfigError
 from avrep.evaluation.action.path_lists import read_list_split
 from avrep.evaluation.action.split import ActionSplit, GroupScope, match_keys
 from avrep.evaluation.action.ucf101 import group_of, read_ucf101
+from avrep.evaluation.action.ucf101_folder import require_official_sizes
 from avrep.evaluation.draws import Draw, generator
 from avrep.evaluation.features_table import FeatureTable, Vectors
 from avrep.evaluation.holdout import hold_out
@@ -125,6 +126,7 @@ def split_files_task(
     if (splits_dir / "classInd.txt").is_file():
         task: Task = "ucf101"
         split = read_ucf101(None, splits_dir, fold, group_scope=group_scope)
+        require_official_sizes(split, splits_dir, fold)
     elif all(path.is_file() for path in lists):
         task = "lists"
         split = read_list_split(*lists)

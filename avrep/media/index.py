@@ -24,7 +24,7 @@ from avrep.media.deadline import ended_after
 from avrep.media.limits import DecodeLimits
 from avrep.media.own_process import OwnProcess
 from avrep.media.probe import probe
-from avrep.media.sources import SourceEntry, list_sources
+from avrep.media.sources import Listing, SourceEntry, list_sources
 from avrep.media.storage import StorageConfig
 from avrep.types import MediaItem
 
@@ -69,14 +69,14 @@ def index_sources(
 ) -> IndexSummary:
     """Write the catalogue of all media below the sources, and beside it the table of rejects.
 
-    Either takes the place of an earlier one only when both are written.
+    See `index_listing`, which does it of what `list_sources` finds.
 
     Args:
         sources: folders, files, tar shards, fsspec URLs.
-        out: the catalogue, a `.parquet` path; the rejects go to `<stem>.rejects.csv` beside it.
-        num_workers: processes that probe; the number of cores when None.
+        out: see `index_listing`, as for what follows.
+        num_workers: processes that probe.
         progress: told how far it is.
-        storage: how patiently stores are asked; the defaults of `StorageConfig` when None.
+        storage: how patiently stores are asked.
 
     Raises:
         ConfigError: a source does not exist or holds no media, or no process can be started.
@@ -84,6 +84,32 @@ def index_sources(
         OSError: catalogue or rejects cannot be written, on a full disk for one.
     """
     listing = list_sources(sources, storage)
+    return index_listing(listing, out, num_workers=num_workers, progress=progress, storage=storage)
+
+
+def index_listing(
+    listing: Listing,
+    out: Path,
+    *,
+    num_workers: int | None = None,
+    progress: Progress | None = None,
+    storage: StorageConfig | None = None,
+) -> IndexSummary:
+    """Write the catalogue of what was listed, and beside it the table of rejects.
+
+    Either takes the place of an earlier one only when both are written.
+
+    Args:
+        listing: what there is.
+        out: the catalogue, a `.parquet` path; the rejects go to `<stem>.rejects.csv` beside it.
+        num_workers: processes that probe; the number of cores when None.
+        progress: told how far it is.
+        storage: how patiently stores are asked; the defaults of `StorageConfig` when None.
+
+    Raises:
+        ConfigError: no process can be started.
+        OSError: catalogue or rejects cannot be written, on a full disk for one.
+    """
     rejects = [
         Reject(key=shard, shard=shard, offset_bytes=0, length_bytes=0, stage="read", reason=reason)
         for shard, reason in listing.unreadable

@@ -34,8 +34,13 @@ def is_label(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 7
 
 
-def refuse(found: Sequence[str], what: str, mend: str) -> None:
+def refuse(found: Sequence[str], what: str, mend: str, shown: int = 3) -> None:
     """Raise one ConfigError that counts the faults `found` and shows the first few, if any."""
     if found:
-        shown = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
-        raise ConfigError(f"{len(found)} {what}: {shown}. Mend: {mend}")
+        raise ConfigError(f"{counted(found, what, shown)}. Mend: {mend}")
+
+
+def counted(found: Sequence[str], what: str, shown: int = 3) -> str:
+    """How many were found, what they are, and the first few of them."""
+    more = ", ..." if len(found) > shown else ""
+    return f"{len(found)} {what}: {', '.join(found[:shown])}{more}"

@@ -73,11 +73,8 @@ def match_keys(split: ActionSplit, keys: Sequence[str]) -> tuple[Rows, Rows]:
     Raises:
         ConfigError: videos without a key, with several, or two videos with the same key.
     """
-    by_name: defaultdict[str, list[int]] = defaultdict(list)
-    for row, key in enumerate(keys):
-        by_name[_parts(key)[-1]].append(row)
     videos = (*split.train, *split.test)
-    found = [_best(video.path, keys, by_name) for video in videos]
+    found = find_rows(videos, keys)
     missing = [video.path for video, rows in zip(videos, found, strict=True) if not rows]
     refuse(missing, f"of {len(videos)} videos of the split have no key", "index their folder too")
     unclear = [video.path for video, rows in zip(videos, found, strict=True) if len(rows) > 1]
@@ -87,6 +84,14 @@ def match_keys(split: ActionSplit, keys: Sequence[str]) -> tuple[Rows, Rows]:
     shared = [keys[int(row)] for row in sorted(times) if times[row] > 1]
     refuse(shared, "keys each match several videos of the split", "index the folder above them")
     return rows[: len(split.train)], rows[len(split.train) :]
+
+
+def find_rows(videos: Sequence[LabelledVideo], keys: Sequence[str]) -> list[list[int]]:
+    """Rows of the keys that could be each video, by the rule of `match_keys`; of some, none."""
+    by_name: defaultdict[str, list[int]] = defaultdict(list)
+    for row, key in enumerate(keys):
+        by_name[_parts(key)[-1]].append(row)
+    return [_best(video.path, keys, by_name) for video in videos]
 
 
 def _parts(path: str) -> tuple[str, ...]:

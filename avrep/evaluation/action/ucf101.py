@@ -19,6 +19,7 @@ from avrep.errors import ConfigError
 from avrep.evaluation.action.lists import is_label, read_lines, refuse
 from avrep.evaluation.action.split import ActionSplit, GroupScope, LabelledVideo
 
+NUM_FOLDS = 3
 _GROUP = re.compile(r"_g(\d+)_c\d+$", re.IGNORECASE)
 
 
