@@ -7,11 +7,12 @@ import numpy.typing as npt
 from pydantic import Field, PositiveInt
 
 from avrep.errors import ConfigError
+from avrep.evaluation.accuracy import accuracies
 from avrep.evaluation.features_table import FeatureTable
 from avrep.evaluation.knn import KnnConfig, knn_predict
 from avrep.evaluation.linear import LinearProbeConfig, linear_probe
 from avrep.evaluation.retrieval import class_retrieval, class_retrieval_chance, instance_retrieval
-from avrep.evaluation.scores import Protocol, VideoScores
+from avrep.evaluation.scores import FeatureProtocol, Protocol, VideoScores
 from avrep.frozen import FrozenConfig
 
 Floats = npt.NDArray[np.float64]
@@ -19,7 +20,7 @@ Depths = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 
 class ProtocolConfig(FrozenConfig):
-    protocols: tuple[Protocol, ...] = ("linear", "knn", "retrieval")
+    protocols: tuple[FeatureProtocol, ...] = ("linear", "knn", "retrieval")
     """"instance" needs features of 2 clips or more of each video."""
     linear: LinearProbeConfig = LinearProbeConfig()
     knn: KnnConfig = KnnConfig()
@@ -93,7 +94,9 @@ def _linear(
         config=config,
         seed=seed,
     )
-    return _accuracies("linear", train, test, label, probe.predictions, probe.note())
+    return accuracies(
+        "linear", train.label_set(label), test, label, probe.predictions, probe.note()
+    )
 
 
 def _knn(
@@ -101,42 +104,7 @@ def _knn(
 ) -> tuple[VideoScores, ...]:
     predictions = knn_predict(train.vectors(), train.label_set(label), test.vectors(), config)
     note = f"k {min(config.k, len(train.keys))}, temperature {config.temperature:g}"
-    return _accuracies("knn", train, test, label, predictions, note)
-
-
-def _accuracies(
-    protocol: Protocol,
-    train: FeatureTable,
-    test: FeatureTable,
-    label: str,
-    predictions: npt.NDArray[np.str_],
-    note: str,
-) -> tuple[VideoScores, ...]:
-    """Accuracy over videos, where chance is the guess of train's commonest class, and over classes."""
-    truth = np.asarray(test.label_set(label), dtype=np.str_)
-    names, classes, counts = np.unique(truth, return_inverse=True, return_counts=True)
-    known, frequencies = np.unique(train.label_set(label), return_counts=True)
-    commonest = known[frequencies.argmax()]
-    right = (predictions == truth).astype(np.float64)
-    weights = 1 / counts[classes]
-    clusters = test.clusters()
-    return tuple(
-        VideoScores(
-            protocol=protocol,
-            label=label,
-            metric=metric,
-            keys=test.keys,
-            values=right,
-            weights=each,
-            clusters=clusters,
-            chance=chance,
-            note=note,
-        )
-        for metric, each, chance in (
-            ("top1", None, float(np.mean(truth == commonest))),
-            ("mean_class", weights, 1 / len(names)),
-        )
-    )
+    return accuracies("knn", train.label_set(label), test, label, predictions, note)
 
 
 def _retrieval(

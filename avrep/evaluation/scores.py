@@ -7,7 +7,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-Protocol = Literal["linear", "knn", "retrieval", "instance"]
+FeatureProtocol = Literal["linear", "knn", "retrieval", "instance"]
+"""What is measured on stored features."""
+Protocol = FeatureProtocol | Literal["attentive", "finetune"]
 
 
 class PerItem(typing.Protocol):

@@ -71,6 +71,11 @@ class Encoder(nn.Module, ABC):
         self.requires_grad_(False)
         self.eval()
 
+    def unfreeze(self) -> None:
+        """All its weights may be trained again, those of a teacher's encoder too; for fine-tuning."""
+        self._is_frozen = False
+        self.requires_grad_(True)
+
     def train(self, mode: bool = True) -> Self:
         return super().train(mode and not self._is_frozen)
 

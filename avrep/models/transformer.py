@@ -129,12 +129,19 @@ class Transformer(nn.Module):
 
     def __init__(self, config: TransformerConfig, drop_path: float = 0.0) -> None:
         super().__init__()
-        rise = drop_path / max(config.depth - 1, 1)
         self.blocks = nn.ModuleList(
-            Block(config.width, config.num_heads, rise * number) for number in range(config.depth)
+            Block(config.width, config.num_heads) for _ in range(config.depth)
         )
         self.norm = nn.LayerNorm(config.width, eps=NORM_EPS)
+        self.set_drop_path(drop_path)
         self.apply(start_linear)
+
+    def set_drop_path(self, drop_path: float) -> None:
+        """Another chance of a skipped branch in the last block, from now on; for fine-tuning."""
+        rise = drop_path / max(len(self.blocks) - 1, 1)
+        for number, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
+            block.drop_path = rise * number
 
     def forward(
         self, tokens: Tensor, rng: torch.Generator | None = None, valid: Tensor | None = None

@@ -1,0 +1,67 @@
+"""A run's encoder measured by training on labels: what the result says of encoder, data and protocol."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from avrep.evaluate import find_task
+from avrep.evaluation.task_result import TaskResult, read_result, write_result
+from avrep.finetune import as_in_pretraining, measure_trained_on_labels
+from avrep.recognition.attentive_recipe import AttentiveRecipe
+from avrep.recognition.published import published_recipe
+from avrep.recognition.recipe import FinetuneRecipe, crop_and_flip
+from avrep.recognition.views import ViewsConfig
+from avrep.sampling.clips import ClipConfig
+from avrep.trained import read_run_config
+
+COMMON: dict[str, Any] = {
+    "clip": ClipConfig(num_frames=2, stride=2),
+    "short_side_px": 32,
+    "augment": crop_and_flip(32),
+    "views": ViewsConfig(num_clips=2, num_crops=1, short_side_px=32),
+    "batch_size": 12,
+    "num_epochs": 1,
+    "validation_fraction": 0.25,
+    "differs": ("it is a test",),
+}
+FINETUNE = FinetuneRecipe(**COMMON, warmup_epochs=0)
+ATTENTIVE = AttentiveRecipe(**COMMON)
+
+
+def measure(run: Path, recipe: FinetuneRecipe | AttentiveRecipe, *, trained: bool) -> TaskResult:
+    config = read_run_config(run)
+    return measure_trained_on_labels(
+        config, run, find_task(config), recipe, trained=trained, label="speed"
+    )
+
+
+@pytest.mark.parametrize(("recipe", "protocol"), [(FINETUNE, "finetune"), (ATTENTIVE, "attentive")])
+def test_results(
+    tiny_run: Path, tmp_path: Path, recipe: FinetuneRecipe | AttentiveRecipe, protocol: str
+) -> None:
+    result = measure(tiny_run, recipe, trained=True)
+    assert (result.task, result.protocol) == ("catalog", protocol)
+    assert [metric.name for metric in result.metrics] == ["top1", "mean_class"]
+    assert {metric.num_items for metric in result.metrics} == {8}
+    assert result.metrics[1].chance == 0.5
+    assert (result.data.num_train, result.data.num_valid, result.data.num_test) == (12, 4, 8)
+    assert result.settings["label"] == "speed"
+    assert result.notes == ("it is a test",)
+    write_result(tmp_path / "result.json", result)
+    assert read_result(tmp_path / "result.json") == result
+
+
+def test_the_untrained_encoder_is_another_one_on_the_same_videos(tiny_run: Path) -> None:
+    recipe = ATTENTIVE.model_copy(update={"name": "again"})
+    trained, untrained = (measure(tiny_run, recipe, trained=trained) for trained in (True, False))
+    assert measure(tiny_run, recipe, trained=True) == trained
+    assert untrained.encoder.digest != trained.encoder.digest
+    assert untrained.encoder.name == f"untrained:{trained.encoder.name}"
+    assert untrained.data == trained.data
+
+
+def test_pixels_are_those_of_pretraining(tiny_run: Path) -> None:
+    recipe = as_in_pretraining(published_recipe("videomae-ucf101"), read_run_config(tiny_run))
+    assert recipe.augment.mean == recipe.augment.std == (0.5, 0.5, 0.5)
+    assert recipe.augment.crop_px == 224
