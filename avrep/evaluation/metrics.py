@@ -6,7 +6,7 @@ several seeds (`avrep.evaluation.aggregate`).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -122,6 +122,52 @@ def difference_interval(
         )
     low, high = _percentiles(resampled, value, confidence)
     return Interval(value=value, low=low, high=high, num_clusters=num_clusters, method="bootstrap")
+
+
+def statistic_intervals(
+    statistic: Callable[[Floats], Floats],
+    num_clusters: int,
+    *,
+    seed: int,
+    confidence: float = 0.95,
+    num_resamples: int = 1000,
+) -> tuple[Interval, ...]:
+    """Figures that are no means (an equal error rate, a rate of sums), each with its interval.
+
+    Percentile bootstrap over clusters, each drawn whole. With fewer than `MIN_CLUSTERS` of them, or
+    where no resample moves a figure, the interval also covers Wilson's with the number of clusters
+    as the number of trials, in which a cluster counts as one (avrep default, as in `mean_interval`).
+
+    Args:
+        statistic: the figures, float64[m], of a test set that has each cluster as often as
+            float64[num_clusters] says; NaN where such a set has none, and that resample is left out.
+        num_clusters: how many there are.
+        seed: decides the resamples.
+        confidence: in (0, 1).
+        num_resamples: how many times to resample.
+
+    Raises:
+        ValueError: a figure of the whole set is not finite.
+    """
+    values = statistic(np.ones(num_clusters))
+    if not np.isfinite(values).all():
+        raise ValueError(f"figures of the whole set are {values.tolist()}")
+    rng = generator(seed, Draw.BOOTSTRAP)
+    drawn = _times_drawn(num_clusters, num_resamples, rng)
+    resampled = np.stack([statistic(times) for times in drawn])
+    intervals = []
+    for value, column in zip(values.tolist(), resampled.T, strict=True):
+        found = column[np.isfinite(column)]
+        low, high = _percentiles(found, value, confidence) if found.size else (value, value)
+        is_wilson = num_clusters < MIN_CLUSTERS or low == high
+        if is_wilson:
+            floor = wilson_interval(min(max(value, 0.0), 1.0), num_clusters, confidence)
+            low, high = min(low, floor[0]), max(high, floor[1])
+        method: Method = "wilson" if is_wilson else "bootstrap"
+        intervals.append(
+            Interval(value=value, low=low, high=high, num_clusters=num_clusters, method=method)
+        )
+    return tuple(intervals)
 
 
 def _newcombe(

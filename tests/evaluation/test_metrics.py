@@ -12,6 +12,7 @@ from avrep.evaluation.metrics import (
     Interval,
     difference_interval,
     mean_interval,
+    statistic_intervals,
     wilson_interval,
 )
 
@@ -186,3 +187,33 @@ def test_a_set_too_small_for_some_resamples_still_counts() -> None:
 def test_no_scores_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one score"):
         mean_interval([np.zeros(0)], [[]], seed=0)
+
+
+def test_figures_that_are_no_means() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.random(40)
+
+    def figures(times: Floats) -> Floats:
+        mean = float(times @ scores / times.sum())
+        return np.array([mean, mean**2])
+
+    mean, square = statistic_intervals(figures, 40, seed=3, num_resamples=400)
+    wanted = mean_of(scores, [f"{row:02}" for row in range(40)], seed=3)
+    assert (mean.value, mean.low, mean.high) == pytest.approx(
+        (wanted.value, wanted.low, wanted.high)
+    )
+    assert (square.value, square.low) == pytest.approx((mean.value**2, mean.low**2), rel=1e-2)
+
+
+def test_figures_of_few_clusters_or_without_a_spread() -> None:
+    few = statistic_intervals(lambda times: np.array([times.sum() / 8]), 4, seed=0)[0]
+    assert (few.value, few.method, few.num_clusters) == (0.5, "wilson", 4)
+    assert (few.low, few.high) == pytest.approx(wilson_interval(0.5, 4))
+    # Most resamples have no figure; those that have say the same.
+    rare = statistic_intervals(
+        lambda times: np.array([1.5 if times[0] > 0 else np.nan]), 20, seed=0
+    )[0]
+    assert (rare.value, rare.method) == (1.5, "wilson")
+    assert rare.low < 1 < 1.5 == rare.high
+    with pytest.raises(ValueError, match="figures of the whole set"):
+        statistic_intervals(lambda _: np.array([np.nan]), 20, seed=0)

@@ -1,0 +1,93 @@
+"""Heads at several learning rates side by side: a Ray Tune sweep, a trial for each.
+
+A trial trains one head into the run's folder, from hidden states that are on disk already where they
+are cached, and tells what it came to on the validation part. What is chosen, and tested, is decided
+behind the sweep from those heads, as it is without Ray: see `run_sound_task`. So a sweep that was
+stopped goes on where it was, and a trial that is done is read.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+import torch
+from ray import tune
+from ray.exceptions import RayTaskError
+from ray.tune.experiment import Trial
+
+from avrep.errors import AvrepError, ConfigError
+from avrep.evaluation.sound.head import HeadRecipe
+from avrep.evaluation.sound.run_task import SoundRun, Tell
+
+_SELECTION = "selection"
+
+
+def train_on_ray(run: SoundRun[Any, Any], recipes: Sequence[HeadRecipe]) -> None:
+    """A `TrainAll` of `run_sound_task`; Ray must be initialised.
+
+    Each trial has a core, and where encoder and heads are on GPUs, one of those. On several nodes the
+    data set and the run's folder must be the same for all of them: a shared file system.
+
+    Args:
+        run: whose folder the heads go to.
+        recipes: one trial each.
+
+    Raises:
+        ConfigError: a trial ended in an error that a person can mend.
+        RuntimeError: a trial ended in another error.
+    """
+    needs_gpu = run.upstream.device.type == "cuda" and bool(ray.cluster_resources().get("GPU"))
+    resources = {"cpu": 1.0, **({"gpu": 1.0} if needs_gpu else {})}
+    trial = tune.with_parameters(_train, run=run.to_send())
+    # Tune's newer reporter prints whatever `verbose` says, and its loggers write what heads' files say.
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    tuner = tune.Tuner(
+        tune.with_resources(trial, resources),
+        param_space={"recipe": tune.grid_search([each.model_dump_json() for each in recipes])},
+        tune_config=tune.TuneConfig(metric=_SELECTION, mode="max"),
+        run_config=tune.RunConfig(
+            name="sweep",
+            storage_path=str((run.folder / "tune").resolve()),
+            verbose=0,
+            callbacks=[_Counted(run.tell, len(recipes))],
+        ),
+    )
+    refuse_errors(tuner.fit().errors, run.task.name)
+
+
+def refuse_errors(errors: Sequence[BaseException], task: str) -> None:
+    """Raise the first of the errors that trials ended in, if any did.
+
+    Raises:
+        ConfigError: it is one that a person can mend.
+        RuntimeError: it is another.
+    """
+    for error in errors:
+        cause = error.cause if isinstance(error, RayTaskError) else error
+        if isinstance(cause, AvrepError):
+            raise ConfigError(str(cause)) from error
+        raise RuntimeError(f"a trial of {task} failed: {error}") from error
+
+
+class _Counted(tune.Callback):
+    """Tells how many trials are done."""
+
+    def __init__(self, tell: Tell | None, num_trials: int) -> None:
+        self._tell, self._num_trials, self._num_done = tell, num_trials, 0
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: object
+    ) -> None:
+        del iteration, trials, trial, info
+        self._num_done += 1
+        if self._tell:
+            self._tell("training at several rates", self._num_done, self._num_trials)
+
+
+def _train(config: dict[str, Any], run: SoundRun[Any, Any]) -> None:
+    # Ray gives it one core.
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    trained = run.train(HeadRecipe.model_validate_json(config["recipe"]))
+    tune.report({_SELECTION: trained.selection, "step": trained.step})

@@ -1,0 +1,77 @@
+"""Proves that a Ray Tune sweep over learning rates chooses what one after another chooses."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ray.exceptions import RayTaskError
+
+from avrep.cluster.sweep import refuse_errors, train_on_ray
+from avrep.errors import ConfigError
+from avrep.evaluation.sound.cached_states import cached_states
+from avrep.evaluation.sound.head import HeadRecipe
+from avrep.evaluation.sound.run_task import run_sound_task
+from avrep.evaluation.sound.sound_folder import SoundFolder
+from avrep.evaluation.task_result import TaskResult
+from tests.small_sounds import Moments, tone, write_wav
+
+_RECIPE = HeadRecipe(lr=1e-3, batch_size=4, num_steps=20, eval_every=10)
+_LRS = (1e-7, 0.05)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Loud and quiet tones."""
+    folder = tmp_path_factory.mktemp("sweep") / "tones"
+    draws = np.random.default_rng(0)
+    for side, num in (("train", 10), ("test", 8)):
+        for number in range(num):
+            for name, gain in (("loud", 2.0), ("quiet", 0.2)):
+                samples = gain * tone(draws.uniform(200, 2000), 0.1)
+                write_wav(folder / side / name / f"{number}.wav", samples)
+    return folder
+
+
+def _measure(root: Path, out: Path, *, on_ray: bool, said: list[str] | None = None) -> TaskResult:
+    (result,) = run_sound_task(
+        SoundFolder(),
+        Moments(),
+        root,
+        out,
+        recipe=_RECIPE,
+        lrs=_LRS,
+        open_states=cached_states,
+        train_all=train_on_ray if on_ray else None,
+        tell=None if said is None else lambda what, *_: said.append(what),
+    )
+    return result
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_sweep_chooses_what_one_after_another_chooses(root: Path, tmp_path: Path) -> None:
+    alone = _measure(root, tmp_path / "alone", on_ray=False)
+    said: list[str] = []
+    swept = _measure(root, tmp_path / "swept", on_ray=True, said=said)
+    assert swept == alone
+    assert swept.settings["lr"] == 0.05
+    # The trials trained; here their heads were only read.
+    assert set(said) == {"computing hidden states", "training at several rates", "testing"}
+    assert said.count("training at several rates") == 2
+    heads = {path.name for path in (tmp_path / "swept").glob("head-lr*")}
+    assert heads == {path.name for path in (tmp_path / "alone").glob("head-lr*")}
+    for name in heads:
+        file = Path(name) / "head.safetensors"
+        swept_bytes = (tmp_path / "swept" / file).read_bytes()
+        assert swept_bytes == (tmp_path / "alone" / file).read_bytes()
+
+
+def test_what_a_person_can_mend_is_told_as_such() -> None:
+    refuse_errors([], "superb/ks")
+    mend = ConfigError("head.safetensors is of another recipe")
+    for error in (mend, RayTaskError("train", "Traceback", mend)):
+        with pytest.raises(ConfigError, match=r"^head\.safetensors is of another recipe$"):
+            refuse_errors([error], "superb/ks")
+    with pytest.raises(RuntimeError, match="a trial of superb/ks failed: no memory"):
+        refuse_errors([MemoryError("no memory")], "superb/ks")

@@ -1,0 +1,136 @@
+"""Real speech through two tasks: spoken digits as keywords, and who says them.
+
+The Free Spoken Digit Dataset, laid out as Speech Commands and as VoxCeleb1. Keywords are digits under
+the ten words' names; of noises there are two real recordings.
+"""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from avrep.evaluation.sound.cached_states import cached_states
+from avrep.evaluation.sound.run_task import run_sound_task
+from avrep.evaluation.sound.upstream import Upstream
+from avrep.evaluation.sound.upstream_log_mel import LogMel
+from avrep.evaluation.sound.upstream_own import own_upstream
+from avrep.evaluation.sound.utterance import UtteranceTask
+from avrep.evaluation.superb.ks import CLASSES, SILENCE, UNKNOWN, WORDS, KeywordSpotting
+from avrep.evaluation.superb.sid import SpeakerIdentification
+from avrep.evaluation.task_result import TaskResult
+from avrep.models.waveform import WaveformConfig, build_waveform
+
+_TRAIN, _TEST = "speech_commands_v0.01", "speech_commands_test_set_v0.01"
+_PER_SPEAKER = 10
+"""Of each digit: what a test has time for."""
+
+
+def _rows(media_root: Path) -> list[dict[str, str]]:
+    with (media_root / "speech/fsdd/labels.csv").open(newline="") as file:
+        return [row for row in csv.DictReader(file) if int(row["index"]) < _PER_SPEAKER]
+
+
+def _link(place: Path, source: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(source)
+
+
+@pytest.fixture(scope="module")
+def commands(media_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten digits as the ten words; sentences as what is unknown.
+
+    The rule that holds speakers out is one of names: each recording has one of its own, which tells
+    its speaker and number.
+    """
+    root = tmp_path_factory.mktemp("commands")
+    fsdd = media_root / "speech/fsdd"
+    for row in _rows(media_root):
+        word = WORDS[int(row["digit"])]
+        name = f"{row['speaker']}{row['index']}_nohash_0.wav"
+        folder = f"{_TEST}/{word}" if row["official_split"] == "test" else f"{_TRAIN}/{word}"
+        _link(root / folder / name, fsdd / row["file"])
+    for number in (2, 3):
+        source = media_root / f"speech/augment/noise{number}.wav"
+        _link(root / _TRAIN / "_background_noise_" / source.name, source)
+        _link(root / _TEST / SILENCE / source.name, source)
+    for source in sorted((media_root / "speech/sentences").glob("speechbrain_spk1_*.wav")):
+        folder = _TEST if source.stem.endswith(("1", "2")) else f"{_TRAIN}"
+        name = UNKNOWN if folder == _TEST else "sentence"
+        _link(root / folder / name / f"{source.stem}_nohash_0.wav", source)
+    assert all((root / _TEST / name).is_dir() for name in CLASSES)
+    return root
+
+
+@pytest.fixture(scope="module")
+def voices(media_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four speakers; a digit is a video, so that what is tested was never said in training."""
+    root = tmp_path_factory.mktemp("voices")
+    speakers = ("george", "jackson", "nicolas", "theo")
+    lines = []
+    for row in _rows(media_root):
+        digit = int(row["digit"])
+        side = 1 if digit < 6 else 2 if digit < 8 else 3
+        person = f"id{10001 + speakers.index(row['speaker'])}"
+        name = f"{person}/digit{digit}/{int(row['index']):05d}.wav"
+        _link(root / "dev/wav" / name, media_root / "speech/fsdd" / row["file"])
+        lines.append(f"{side} {name}")
+    (root / "veri_test_class.txt").write_text("\n".join(lines))
+    return root
+
+
+def _measure(
+    task: UtteranceTask, root: Path, out: Path, *upstreams: Upstream
+) -> dict[str, TaskResult]:
+    changes = {"num_steps": 100, "eval_every": 50, "lr": 1e-2, "num_accumulated": 1}
+    recipe = task.recipe.model_copy(update=changes)
+    return {
+        result.encoder.name: result
+        for upstream in upstreams
+        for result in run_sound_task(
+            task,
+            upstream,
+            root,
+            out / upstream.facts.name,
+            recipe=recipe,
+            open_states=cached_states,
+        )
+    }
+
+
+@pytest.fixture(scope="module")
+def untrained() -> Upstream:
+    """A small wav2vec 2.0 as it begins."""
+    return own_upstream(build_waveform(WaveformConfig(size="tiny"), 0), "untrained")
+
+
+@pytest.mark.slow
+@pytest.mark.media
+def test_digits_are_spotted(commands: Path, tmp_path: Path, untrained: Upstream) -> None:
+    task = KeywordSpotting(own_data=True)
+    results = _measure(task, commands, tmp_path, untrained, LogMel())
+    assert len(results) == 2
+    for name, result in results.items():
+        acc, balanced, _ = result.metrics
+        assert acc.num_items == 10 * 4 * 5 + 4
+        assert acc.chance is not None
+        if name == "logmel":
+            # Its mean over an utterance is 0.
+            assert acc.value <= acc.chance
+        else:
+            assert acc.value > 2 * acc.chance
+            assert balanced.ci_low > 1 / 12
+    lines = (tmp_path / "untrained/test_predict.txt").read_text().splitlines()
+    assert len(lines) == 204
+
+
+@pytest.mark.slow
+@pytest.mark.media
+def test_speakers_are_told_by_digits_never_heard(
+    voices: Path, tmp_path: Path, untrained: Upstream
+) -> None:
+    task = SpeakerIdentification(own_data=True)
+    plain = LogMel(normalises=False)
+    for result in _measure(task, voices, tmp_path, untrained, plain).values():
+        acc, *_ = result.metrics
+        assert (acc.num_items, acc.num_clusters, acc.chance) == (80, 4, 0.25)
+        assert acc.value > 0.5
