@@ -26,7 +26,7 @@ $(STAMP): constraints.txt pyproject.toml
 demo: $(STAMP)  ## write a small corpus, index, pretrain, evaluate, report (about 5 minutes on 2 cores)
 	$(BIN)/avrep demo --out runs/demo
 
-test: $(STAMP)  ## the fast tests, in two processes (2 to 3 minutes)
+test: $(STAMP)  ## the fast tests, in two processes (3 to 5 minutes)
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow and not gpu and not bench"
 
 test-slow: $(STAMP)  ## the slow tests, but for those of `make prove`

@@ -1,18 +1,18 @@
 """The `avrep` command."""
 
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from avrep.corpus_commands import label, num_cores, pack
-from avrep.errors import AvrepError
-from avrep.run_commands import replay
+from avrep.errors import AvrepError, LayoutError
+from avrep.run_commands import Groups, Overrides, replay, report, train
 from avrep.search_commands import embed, search
+from avrep.task_commands import compare, evaluate
 
 if TYPE_CHECKING:
     from avrep.pipeline.quarantine import QuarantineEntry
@@ -27,14 +27,6 @@ app = typer.Typer(
 )
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Where to write.")]
-Groups = Annotated[
-    Literal["class", "corpus"],
-    typer.Option(help="What videos named gNN share: a recording in a class, or across classes."),
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a config value; may be repeated."),
-]
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -51,7 +43,10 @@ def main(given: Sequence[str] | None = None) -> None:
     except (AvrepError, OSError) as error:
         if debug:
             raise
-        print(f"avrep: {' '.join(str(error).split())}", file=sys.stderr)
+        told = error.fault if isinstance(error, LayoutError) else str(error)
+        print(f"avrep: {' '.join(told.split())}", file=sys.stderr)
+        if isinstance(error, LayoutError):
+            print(f"Expected:\n{error.tree}", file=sys.stderr)
         sys.exit(2)
 
 
@@ -150,84 +145,15 @@ def synth(
     print(f"corpus in {out}; next: avrep index {out} -o corpus.parquet")
 
 
-@app.command()
-def train(
-    config: Annotated[Path, typer.Argument(help="A YAML config; see configs/.")],
-    out: Out = Path("runs/run"),
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint.")
-    ] = False,
-    resume_if_begun: Annotated[
-        bool,
-        typer.Option(
-            "--resume-if-begun",
-            help="Go on if there is a checkpoint: for a command that is started again when it dies.",
-        ),
-    ] = False,
-    overrides: Overrides = None,
-) -> None:
-    """Pretrain an encoder.
-
-    Example: `avrep train configs/quickstart.yaml --set data.catalog=corpus.parquet -o runs/first`
-    """
-    from avrep.assemble import checkpoint_store
-    from avrep.cluster.run import train_run
-    from avrep.config import load_config
-
-    loaded = load_config(config, overrides or [])
-    has_begun = resume_if_begun and bool(checkpoint_store(loaded, out).checkpoints())
-    ended_by = train_run(loaded, out, resume=resume or has_begun)
-    if ended_by is not None:
-        name = signal.Signals(ended_by).name
-        print(f"ended by {name}, with a checkpoint; the same command goes on with --resume")
-        # As a shell reports a command that a signal ended.
-        raise typer.Exit(128 + ended_by)
-    # Encoders of sound are not evaluated yet.
-    print(f"run in {out}; next: avrep {'evaluate' if loaded.video_encoder else 'report'} {out}")
-
-
-@app.command()
-def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    splits: Annotated[
-        Path | None,
-        typer.Option(help="Folder of split files; the catalogue's labels if not given."),
-    ] = None,
-    fold: Annotated[int, typer.Option(min=1, help="Which official split.")] = 1,
-    groups: Groups = "class",
-    overrides: Overrides = None,
-) -> None:
-    """Measure a run's encoder against the same encoder untrained.
-
-    Example: `avrep evaluate runs/first` or
-    `avrep evaluate runs/first --splits ucfTrainTestlist --fold 1`
-    """
-    from avrep.cluster.run import evaluate_run
-    from avrep.report.terminal import print_results
-
-    rows = evaluate_run(
-        run, splits=splits, fold=fold, group_scope=groups, overrides=overrides or []
-    )
-    print_results(rows)
-    print(f"next: avrep report {run}")
-
-
-@app.command()
-def report(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None:
-    """Write one HTML file with curves, results, what the model saw and the corpus's health.
-
-    Example: `avrep report runs/first`
-    """
-    from avrep.report.html import write_report
-
-    print(f"report: {write_report(run)}")
-
-
+app.command()(train)
+app.command()(evaluate)
+app.command()(report)
 app.command()(pack)
 app.command()(label)
 app.command()(replay)
 app.command()(embed)
 app.command()(search)
+app.command()(compare)
 
 
 @app.command()

@@ -1,4 +1,7 @@
-"""The errors that avrep raises on purpose. Each message is one line: the thing, the range, the mend."""
+"""The errors that avrep raises on purpose. Each message is one line: the thing, the range, the mend.
+
+A data set that is laid out otherwise is shown the tree as well.
+"""
 
 
 class AvrepError(Exception):
@@ -7,6 +10,23 @@ class AvrepError(Exception):
 
 class ConfigError(AvrepError):
     """A person asked for something that cannot be: a wrong path, key, value or combination."""
+
+
+class LayoutError(ConfigError):
+    """A data set is not there, or not laid out as its archives are.
+
+    Args:
+        fault: one line that says what is wrong.
+        tree: what was expected, over several lines.
+    """
+
+    def __init__(self, fault: str, tree: str) -> None:
+        super().__init__(f"{fault}. Expected:\n{tree}")
+        self.fault = fault
+        self.tree = tree
+
+    def __reduce__(self) -> tuple[type["LayoutError"], tuple[str, str]]:
+        return LayoutError, (self.fault, self.tree)
 
 
 class ShardError(AvrepError):

@@ -1,10 +1,65 @@
-"""Commands of `avrep` that look into a run."""
+"""Commands of `avrep` that make a run and look into it."""
 
+import signal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
+
+Groups = Annotated[
+    Literal["class", "corpus"],
+    typer.Option(help="What videos named gNN share: a recording in a class, or across classes."),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a config value; may be repeated."),
+]
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="A YAML config; see configs/.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where to write.")] = Path("runs/run"),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint.")
+    ] = False,
+    resume_if_begun: Annotated[
+        bool,
+        typer.Option(
+            "--resume-if-begun",
+            help="Go on if there is a checkpoint: for a command that is started again when it dies.",
+        ),
+    ] = False,
+    overrides: Overrides = None,
+) -> None:
+    """Pretrain an encoder.
+
+    Example: `avrep train configs/quickstart.yaml --set data.catalog=corpus.parquet -o runs/first`
+    """
+    from avrep.assemble import checkpoint_store
+    from avrep.cluster.run import train_run
+    from avrep.config import load_config
+
+    loaded = load_config(config, overrides or [])
+    has_begun = resume_if_begun and bool(checkpoint_store(loaded, out).checkpoints())
+    ended_by = train_run(loaded, out, resume=resume or has_begun)
+    if ended_by is not None:
+        name = signal.Signals(ended_by).name
+        print(f"ended by {name}, with a checkpoint; the same command goes on with --resume")
+        # As a shell reports a command that a signal ended.
+        raise typer.Exit(128 + ended_by)
+    # Encoders of sound are not evaluated yet.
+    print(f"run in {out}; next: avrep {'evaluate' if loaded.video_encoder else 'report'} {out}")
+
+
+def report(run: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None:
+    """Write one HTML file with curves, results, what the model saw and the corpus's health.
+
+    Example: `avrep report runs/first`
+    """
+    from avrep.report.html import write_report
+
+    print(f"report: {write_report(run)}")
 
 
 def replay(

@@ -8,15 +8,26 @@ from pathlib import Path
 from avrep.cluster.run_gauges import RunGauges
 from avrep.cluster.session import ray_session
 from avrep.cluster.stream import ray_stream
+from avrep.cluster.stream_of import stream_of
+from avrep.cluster.sweep import train_on_ray as train_side_by_side
 from avrep.cluster.train import train_on_ray
 from avrep.config import DataConfig, RunConfig
+from avrep.errors import ConfigError
 from avrep.evaluate import compare_measurements, find_task, measure_run
+from avrep.evaluate_task import TaskRequest, evaluate_task
 from avrep.evaluation.action.split import GroupScope
 from avrep.evaluation.protocols import ProtocolConfig
 from avrep.evaluation.results import EvalRow, write_rows
+from avrep.evaluation.task_result import TaskResult
 from avrep.pipeline.stream import OpenStream, plain_stream
 from avrep.pretrain import pretrain
-from avrep.report.progress import count_progress, line_progress, train_progress, waiting
+from avrep.report.progress import (
+    count_progress,
+    line_progress,
+    stage_progress,
+    train_progress,
+    waiting,
+)
 from avrep.trained import read_run_config
 from avrep.training.loop import StepRecord
 from avrep.training.stop import stop_signals
@@ -30,19 +41,13 @@ def open_streams(config: DataConfig, num_streams: int = 1) -> Iterator[OpenStrea
         config: which actors and budgets each of them has.
         num_streams: how many are open at a time.
     """
-    if config.num_decode_actors == 0:
-        yield plain_stream
-        return
     with ExitStack() as stack:
-        with waiting("starting Ray"):
-            num_actors, num_bytes = config.num_decode_actors, config.prefetch_bytes
-            stack.enter_context(ray_session(num_streams * num_actors, num_streams * num_bytes))
-        yield partial(
-            ray_stream,
-            num_actors=config.num_decode_actors,
-            prefetch_bytes=config.prefetch_bytes,
-            read_ahead_bytes=config.read_ahead_bytes,
-        )
+        if config.num_decode_actors:
+            with waiting("starting Ray"):
+                num_slots = num_streams * config.most_decode_actors
+                num_bytes = num_streams * config.prefetch_bytes
+                stack.enter_context(ray_session(num_slots, num_bytes))
+        yield stream_of(config)
 
 
 def train_run(config: RunConfig, run_dir: Path, *, resume: bool = False) -> int | None:
@@ -73,7 +78,7 @@ def train_run(config: RunConfig, run_dir: Path, *, resume: bool = False) -> int 
                 on_step=on_step,
             )
         return asked.number if num_done < config.train.num_steps else None
-    num_slots = config.train.num_workers + num_streams * config.data.num_decode_actors
+    num_slots = config.train.num_workers + num_streams * config.data.most_decode_actors
     with ExitStack() as stack:
         with waiting("starting Ray"):
             stack.enter_context(ray_session(num_slots, num_streams * config.data.prefetch_bytes))
@@ -128,3 +133,43 @@ def evaluate_run(
     rows = compare_measurements([measured], protocols=protocols, seed=config.seed)
     write_rows(run_dir / "evaluation" / f"{items.name}.json", rows)
     return rows
+
+
+def evaluate_tasks(
+    requests: Sequence[TaskRequest],
+    *,
+    num_decode_actors: int = 0,
+    on_refused: Callable[[TaskRequest, ConfigError], None] | None = None,
+) -> tuple[TaskResult, ...]:
+    """Measure an encoder by one task after another, and write the results; see `evaluate_task`.
+
+    Heads at several learning rates are trained side by side, on Ray.
+
+    Args:
+        requests: what is to be measured.
+        num_decode_actors: Ray actors that decode videos; 0: here.
+        on_refused: told of a task that cannot be measured, and the others go on; None: that ends it.
+
+    Raises:
+        ConfigError: see `evaluate_task`.
+    """
+    searches = any(len(request.lrs) > 1 for request in requests)
+    open_stream = plain_stream
+    results: list[TaskResult] = []
+    with ExitStack() as stack:
+        if num_decode_actors or searches:
+            with waiting("starting Ray"):
+                stack.enter_context(ray_session(num_decode_actors))
+        if num_decode_actors:
+            open_stream = partial(ray_stream, num_actors=num_decode_actors)
+        for request in requests:
+            try:
+                with stage_progress() as tell:
+                    results += evaluate_task(
+                        request, open_stream=open_stream, train_all=train_side_by_side, tell=tell
+                    )
+            except ConfigError as error:
+                if on_refused is None:
+                    raise
+                on_refused(request, error)
+    return tuple(results)

@@ -322,6 +322,7 @@ def test_groups_hold_whole_patterns() -> None:
         TrainCoding(short_side_px=127)
 
 
+@pytest.mark.slow
 @pytest.mark.media
 @pytest.mark.parametrize("folder", ["odd", "av/grid", "av"])
 def test_real_files_keep_frames_times_and_sound(

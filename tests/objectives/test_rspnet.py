@@ -295,6 +295,7 @@ class _TwoConvolutions(Encoder):
         )
 
 
+@pytest.mark.slow
 def test_it_learns_to_tell_speeds_apart() -> None:
     config = RspnetConfig(queue_size=64, momentum=0.9, out_width=16)
     objective = Rspnet(config, _TwoConvolutions(), 0)
