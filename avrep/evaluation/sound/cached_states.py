@@ -144,8 +144,13 @@ class CachedStates:
         place.parent.mkdir(parents=True, exist_ok=True)
         # Other processes may write the same.
         partial = place.with_name(f"{place.name}.partial-{os.getpid()}")
-        with partial.open("wb") as file:
-            np.save(file, states, allow_pickle=False)
+        try:
+            with partial.open("wb") as file:
+                np.save(file, states, allow_pickle=False)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            # What numpy says of a full disk names neither file nor fault.
+            raise OSError(f"hidden states cannot be written to {self._folder}: {error}") from error
         self._num_bytes += partial.stat().st_size
         # Thousands of small files: not flushed one by one. What a loss of power leaves short is made
         # again when it is read.

@@ -154,3 +154,17 @@ def test_encoders_and_preparations_have_folders_of_their_own(
         for task in (Esc50(), SoundFolder(), KeywordSpotting()):
             cached_states(upstream, task, tmp_path)(recordings[:1])
     assert folders() == 4
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(
+    recordings: list[Recording], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError("11520 requested and 8128 written")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "save", full)
+        with pytest.raises(OSError, match=f"hidden states cannot be written to {tmp_path}: 11520"):
+            _open(tmp_path).fill(recordings)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    _open(tmp_path).fill(recordings)
