@@ -29,8 +29,8 @@ demo: $(STAMP)  ## write a small corpus, index, pretrain, evaluate, report (abou
 test: $(STAMP)  ## the fast tests, in two processes (3 to 5 minutes)
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow and not gpu and not bench"
 
-test-slow: $(STAMP)  ## the slow tests, but for those of `make prove`
-	$(BIN)/pytest -q -m "slow and not gpu and not bench and not faults"
+test-slow: $(STAMP)  ## the slow tests, but for those of `make prove`, in two processes
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "slow and not gpu and not bench and not faults"
 
 prove: $(STAMP)  ## plant faults in the stream, and print what each of them cost
 	$(BIN)/pytest -q -m faults

@@ -264,7 +264,7 @@ def test_killed_again_and_again_it_finishes_with_the_same_bytes(
     assert start(tmp_path / "calm").wait(600) == 0
     chance = random.Random(0)
     num_kills = 0
-    while num_kills < 5:
+    while num_kills < 3:
         process = start(tmp_path / "killed")
         assert process.stdout is not None
         # The first line comes when the work begins, and then one with each shard.
@@ -276,7 +276,7 @@ def test_killed_again_and_again_it_finishes_with_the_same_bytes(
         process.send_signal(signal.SIGKILL)
         process.wait()
         num_kills += 1
-    assert num_kills >= 3
+    assert num_kills == 3
     left = len(list((tmp_path / "killed").glob(".unfinished-*")))
     last = start(tmp_path / "killed")
     assert last.stdout is not None
