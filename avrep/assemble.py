@@ -3,7 +3,7 @@
 import hashlib
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +110,13 @@ def training_sources(config: RunConfig, objective: Objective) -> dict[str, Strea
         batch_size = config.corpora[name].batch_size
         sources[name] = _source(config.corpus(name), batch_size, seed, part)
     return sources
+
+
+def check_catalogs(objective: Objective, sources: Mapping[str, StreamSource]) -> None:
+    """Refuse, with a ConfigError, corpora that lack what the objective needs beside them."""
+    objective.check_catalog(sources[MAIN_CORPUS].catalog)
+    for name, part in objective.corpora().items():
+        part.check_catalog(sources[name].catalog)
 
 
 def corpus_folder(run_dir: Path, name: str) -> Path:

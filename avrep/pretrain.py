@@ -20,6 +20,7 @@ from avrep.account import Account, write_json
 from avrep.assemble import (
     MAIN_CORPUS,
     build_objective,
+    check_catalogs,
     checkpoint_store,
     corpus_folder,
     data_digest,
@@ -97,9 +98,7 @@ def pretrain(
     lr_scales = layer_scales(objective.encoders(), config.train.optim.layer_decay)
     optimizer = build_optimizer(objective.named_parameters(), config.train.optim, lr_scales)
     sources = training_sources(config, objective)
-    objective.check_catalog(sources[MAIN_CORPUS].catalog)
-    for name, part in objective.corpora().items():
-        part.check_catalog(sources[name].catalog)
+    check_catalogs(objective, sources)
     folders = {name: corpus_folder(run_dir, name) for name in sources}
     digest = data_digest(sources.values())
     store = checkpoint_store(config, run_dir)

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import TrainingFailedError
 
-from avrep.assemble import build_objective, checkpoint_store, training_sources
+from avrep.assemble import build_objective, check_catalogs, checkpoint_store, training_sources
 from avrep.cluster.even_ranks import keep_even_ranks, num_even_ranks, visits_of_corpora
 from avrep.cluster.run_gauges import RunGauges
 from avrep.cluster.stream_of import stream_of
@@ -23,6 +23,8 @@ from avrep.config import RunConfig, parse_config
 from avrep.errors import AvrepError, ConfigError, StepNotFinite
 from avrep.pipeline.plan import visits
 from avrep.pretrain import pretrain, with_absolute_paths
+from avrep.resume import check_same_run
+from avrep.training.checkpoint import read_state
 from avrep.training.guard import told, why_stopped
 
 Told = Callable[[str], None]
@@ -51,9 +53,7 @@ def train_on_ray(
         AvrepError: trainers died more often than `train.max_restarts` allows.
     """
     run_dir, config = run_dir.resolve(), with_absolute_paths(config)
-    if checkpoint_store(config, run_dir).checkpoints() and not resume:
-        raise ConfigError(f"{run_dir} holds a run already; add --resume, or choose another --out")
-    _check(config)
+    _check(config, run_dir, resume)
     use_gpu = config.train.device != "cpu" and "GPU" in ray.cluster_resources()
     trainer = TorchTrainer(
         _train_as_rank,
@@ -79,9 +79,16 @@ def train_on_ray(
         raise StepNotFinite(told(incident, run_dir))
 
 
-def _check(config: RunConfig) -> None:
+def _check(config: RunConfig, run_dir: Path, resume: bool) -> None:
     """Refuse at once what trainers would refuse whenever Ray starts them again."""
-    sources = training_sources(config, build_objective(config))
+    store = checkpoint_store(config, run_dir)
+    if store.checkpoints() and not resume:
+        raise ConfigError(f"{run_dir} holds a run already; add --resume, or choose another --out")
+    objective = build_objective(config)
+    sources = training_sources(config, objective)
+    check_catalogs(objective, sources)
+    if resume:
+        check_same_run(read_state(store.latest()), config, sources, run_dir)
     for source in sources.values():
         for number in (config.train.num_workers, config.train.min_workers or 1):
             visits(source.plan, 0, 0, number)

@@ -67,6 +67,8 @@ def test_two_trainers_are_one_and_one_goes_on_from_them(
     assert (health["num_clips"], health["num_read_items"]) == (24, 24)
     with pytest.raises(ConfigError, match="holds a run already; add --resume"):
         train_on_ray(config, tmp_path / "two")
+    with pytest.raises(ConfigError, match=r"made with another config .*seed: 0 -> 1"):
+        train_on_ray(config.model_copy(update={"seed": 1}), tmp_path / "two", resume=True)
 
 
 def test_a_killed_trainer_is_started_again_from_the_checkpoint(
