@@ -90,7 +90,7 @@ def measure_window(
             next(stream)
             num_warm += 1
         num_batches = 0
-        cpu_began_s, began_s = cpu_of_tree_s(), time.perf_counter()
+        cpu_began, began_s = cpu_times(), time.perf_counter()
         while True:
             for _ in range(batches_per_pass):
                 next(stream)
@@ -98,7 +98,7 @@ def measure_window(
             wall_s = time.perf_counter() - began_s
             if wall_s >= min_s:
                 break
-        cpu_s = cpu_of_tree_s() - cpu_began_s
+        cpu_s = cpu_between_s(cpu_began, cpu_times())
     return Sample(
         num_clips=num_batches * clips_per_batch,
         wall_s=wall_s,
@@ -136,22 +136,19 @@ def in_child(work: Callable[..., Any], *args: Any, limit_s: float = 300.0) -> An
     return result
 
 
-def cpu_of_tree_s() -> float:
-    """CPU seconds used so far by this process and its descendants, ended ones included.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CpuTimes:
+    """CPU clock ticks of one process so far."""
 
-    Where there is no /proc, of this process and its ended children alone.
-    """
-    ticks = _ticks_of_tree(os.getpid())
-    if not ticks:
-        return sum(os.times()[:4])
-    return sum(ticks.values()) / os.sysconf("SC_CLK_TCK")
+    parent: int
+    own: int
+    reaped: int
+    """Of its children that have ended and that it has waited for, and of theirs."""
 
 
-def _ticks_of_tree(root: int) -> dict[int, int]:
-    """Process -> clock ticks used by it and by its ended children; empty without /proc."""
-    if not _PROC.is_dir():
-        return {}
-    parents, ticks = {}, {}
+def cpu_times(root: int | None = None) -> dict[int, CpuTimes]:
+    """The times of a process, this one by default, and of all below it; Linux only."""
+    times: dict[int, CpuTimes] = {}
     for folder in _PROC.iterdir():
         if not folder.name.isdigit():
             continue
@@ -160,18 +157,37 @@ def _ticks_of_tree(root: int) -> dict[int, int]:
             fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
         except OSError:
             continue
-        pid = int(folder.name)
-        parents[pid] = int(fields[1])
-        ticks[pid] = sum(int(field) for field in fields[11:15])
-    inside = {root}
-    while more := {pid for pid, parent in parents.items() if parent in inside} - inside:
+        user, system, user_reaped, system_reaped = (int(field) for field in fields[11:15])
+        times[int(folder.name)] = CpuTimes(
+            parent=int(fields[1]), own=user + system, reaped=user_reaped + system_reaped
+        )
+    inside = {root or os.getpid()}
+    while more := {pid for pid, each in times.items() if each.parent in inside} - inside:
         inside |= more
-    return {pid: ticks[pid] for pid in inside if pid in ticks}
+    return {pid: times[pid] for pid in inside if pid in times}
+
+
+def cpu_between_s(before: dict[int, CpuTimes], after: dict[int, CpuTimes]) -> float:
+    """CPU seconds used between two moments by the processes of the later one and their ended children.
+
+    A process that ends takes its time with it, unless its parent waits for it and inherits all of
+    it, what it used before the first moment too: hence not the difference of two sums.
+    """
+    ticks = 0
+    for pid, now in after.items():
+        then = before.get(pid, CpuTimes(parent=now.parent, own=0, reaped=0))
+        gone = [
+            each.own + each.reaped
+            for child, each in before.items()
+            if each.parent == pid and child not in after
+        ]
+        ticks += now.own - then.own + max(0, now.reaped - then.reaped - sum(gone))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _kill_tree(root: int) -> None:
     """End a process and all below it, which would go on without it."""
-    for pid in {root, *_ticks_of_tree(root)}:
+    for pid in {root, *cpu_times(root)}:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from multiprocessing.synchronize import Event
 
 import pytest
 
-from benchmarks.measure import cpu_of_tree_s, in_child, measure_window
+from benchmarks.measure import CpuTimes, cpu_between_s, cpu_times, in_child, measure_window
 
 
 def burn(cpu_s: float) -> None:
@@ -20,16 +21,16 @@ def burn(cpu_s: float) -> None:
 
 def burnt_in_children() -> tuple[float, float]:
     """CPU seconds of the tree while one child is alive, and when it has ended."""
-    before_s = cpu_of_tree_s()
+    before = cpu_times()
     context = multiprocessing.get_context("fork")
     has_burnt = context.Event()
     child = context.Process(target=burn_then_sleep, args=(has_burnt,))
     child.start()
     has_burnt.wait(60)
-    alive_s = cpu_of_tree_s() - before_s
+    alive_s = cpu_between_s(before, cpu_times())
     child.terminate()
     child.join()
-    return alive_s, cpu_of_tree_s() - before_s
+    return alive_s, cpu_between_s(before, cpu_times())
 
 
 def burn_then_sleep(has_burnt: Event) -> None:
@@ -43,10 +44,48 @@ def test_cpu_time_counts_children_alive_and_ended() -> None:
     assert 0.4 <= alive_s <= ended_s
 
 
+def burnt_before_and_after(burn_after_s: float, is_waited_for: bool) -> float:
+    """CPU seconds after a moment at which a child had burnt half a second."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL if is_waited_for else signal.SIG_IGN)
+    context = multiprocessing.get_context("fork")
+    has_burnt, may_end = context.Event(), context.Event()
+    child = context.Process(target=burn_in_two_parts, args=(has_burnt, may_end, burn_after_s))
+    child.start()
+    has_burnt.wait(60)
+    before = cpu_times()
+    may_end.set()
+    child.join()
+    return cpu_between_s(before, cpu_times())
+
+
+def burn_in_two_parts(has_burnt: Event, may_end: Event, burn_after_s: float) -> None:
+    burn(0.5)
+    has_burnt.set()
+    may_end.wait(60)
+    burn(0.5 + burn_after_s)
+
+
+def test_what_an_ended_child_used_before_the_window_is_not_counted() -> None:
+    assert 0.2 <= in_child(burnt_before_and_after, 0.3, True) < 0.45
+    # One that nobody waits for takes its time with it: nothing is known of it, and nothing owed.
+    assert 0 <= in_child(burnt_before_and_after, 0.0, False) < 0.15
+
+
+def test_cpu_time_by_hand() -> None:
+    def times(parent: int, own: int, reaped: int) -> CpuTimes:
+        return CpuTimes(parent=parent, own=own, reaped=reaped)
+
+    # 2 ended with 50 more on its clock, and 1 waited for it; 3 began; 4 vanished.
+    before = {1: times(0, 100, 10), 2: times(1, 200, 0), 4: times(3, 900, 0)}
+    after = {1: times(0, 130, 260), 3: times(1, 7, 0)}
+    ticks_per_s = os.sysconf("SC_CLK_TCK")
+    assert cpu_between_s(before, after) * ticks_per_s == pytest.approx(30 + 50 + 7)
+
+
 def cpu_of_a_nap_s() -> float:
-    began_s = cpu_of_tree_s()
+    began = cpu_times()
     time.sleep(0.2)
-    return cpu_of_tree_s() - began_s
+    return cpu_between_s(began, cpu_times())
 
 
 def test_sleeping_costs_no_cpu_time() -> None:
