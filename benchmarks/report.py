@@ -174,9 +174,12 @@ def _objectives_table(result: SuiteResult) -> str:
                 f"{1e3 * fed_s.median:.0f}",
                 _figure(Spread(**fact["fed_over_cached"]), 2),
                 f"{Spread(**fact['wait_share']).median:.0%}",
+                f"{fact['recipe_steps']}",
+                f"{fed_s.median * fact['recipe_steps']:.0f}",
             )
         )
     head = ("objective", "ms on a cached batch", "ms fed by the stream", "fed / cached", "waiting")
+    head += ("steps of the recipe", "s for all")
     return table(head, rows) if rows else ""
 
 

@@ -37,6 +37,8 @@ class FedStep:
     """What a step takes, and how much longer it takes where its batch comes from the stream."""
 
     method: str
+    recipe_steps: int
+    """That the recipe has."""
     cached_s: Spread
     fed_s: Spread
     fed_over_cached: Spread
@@ -131,6 +133,7 @@ def fed_and_cached(case: StepCase, num_rounds: int, num_steps: int) -> FedStep:
     cached_s, fed_s = elapsed_s[::2], elapsed_s[1::2]
     return FedStep(
         method=case.method,
+        recipe_steps=config.train.num_steps,
         cached_s=spread([seconds / num_steps for seconds in cached_s]),
         fed_s=spread([seconds / num_steps for seconds in fed_s]),
         fed_over_cached=spread([fed / own for fed, own in zip(fed_s, cached_s, strict=True)]),

@@ -33,6 +33,7 @@ def test_turns_of_one_cached_batch_and_the_stream() -> None:
 def test_the_page_says_how_much_longer_a_fed_step_takes(tmp_path: Path) -> None:
     fact = FedStep(
         method="cvrl",
+        recipe_steps=300,
         cached_s=Spread(median=0.1, low=0.09, high=0.12),
         fed_s=Spread(median=0.125, low=0.11, high=0.13),
         fed_over_cached=Spread(median=1.25, low=1.2, high=1.3),
@@ -43,7 +44,7 @@ def test_the_page_says_how_much_longer_a_fed_step_takes(tmp_path: Path) -> None:
     )
     write_result(tmp_path, result)
     page = write_report(tmp_path).read_text(encoding="utf-8")
-    assert "| cvrl | 100 | 125 | 1.25 (1.20 to 1.30) | 15% |" in page
+    assert "| cvrl | 100 | 125 | 1.25 (1.20 to 1.30) | 15% | 300 | 38 |" in page
 
 
 @pytest.mark.slow
