@@ -187,7 +187,7 @@ def _on_labels(
     request: TaskRequest, open_stream: OpenStream, tell: Tell | None
 ) -> tuple[TaskResult, ...]:
     recipe = (
-        read_overrides(attentive_recipe(request.recipe), request.overrides)
+        read_overrides(attentive_recipe(request.recipe or "vjepa-2x3"), request.overrides)
         if request.protocol == "attentive"
         else read_overrides(published_recipe(request.recipe or "small"), request.overrides)
     )

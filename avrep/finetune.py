@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -194,28 +195,12 @@ def _scored(
     progress: Progress | None,
 ) -> Scored:
     """What the classifier scores on the test videos."""
-    if isinstance(recipe, FinetuneRecipe):
-        predictions = finetune(
-            encoder,
-            data,
-            recipe,
-            out,
-            seed=seed,
-            device=device,
-            open_stream=open_stream,
-            progress=progress,
-        )
-    else:
-        predictions = attentive_probe(
-            encoder,
-            data,
-            recipe,
-            out,
-            seed=seed,
-            device=device,
-            open_stream=open_stream,
-            progress=progress,
-        )
+    train = (
+        partial(finetune, encoder, data, recipe, out)
+        if isinstance(recipe, FinetuneRecipe)
+        else partial(attentive_probe, encoder, data, recipe, out)
+    )
+    predictions = train(seed=seed, device=device, open_stream=open_stream, progress=progress)
     rows = labelled_rows(
         data.task, data.label, validation_fraction=recipe.held_out_fraction, seed=seed
     )

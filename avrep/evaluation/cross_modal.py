@@ -8,7 +8,7 @@ import numpy as np
 from avrep.evaluation.features_table import Vectors
 from avrep.evaluation.metrics import mean_interval
 from avrep.evaluation.retrieval import instance_ranks
-from avrep.evaluation.task_result import Metric
+from avrep.evaluation.task_result import Metric, as_metric
 
 Direction = Literal["a2v", "v2a"]
 
@@ -44,15 +44,5 @@ def cross_modal_retrieval(
         for k in (k for k in ks if k <= size):
             hits = np.clip((k - nearer) / (tied + 1), 0, 1).astype(np.float64)
             spread = mean_interval([hits], [clusters], seed=seed)
-            found.append(
-                Metric(
-                    name=f"{direction}_r@{k}",
-                    value=spread.value,
-                    ci_low=spread.low,
-                    ci_high=spread.high,
-                    num_items=size,
-                    num_clusters=spread.num_clusters,
-                    chance=k / size,
-                )
-            )
+            found.append(as_metric(f"{direction}_r@{k}", spread, size, chance=k / size))
     return tuple(found)

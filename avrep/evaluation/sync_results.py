@@ -8,7 +8,7 @@ from torch import Tensor
 from avrep.evaluation.cross_modal import cross_modal_retrieval
 from avrep.evaluation.metrics import mean_interval
 from avrep.evaluation.sync import OffsetScores
-from avrep.evaluation.task_result import DataFacts, EncoderFacts, Metric, TaskResult
+from avrep.evaluation.task_result import DataFacts, EncoderFacts, Metric, TaskResult, as_metric
 from avrep.types import Failure
 
 
@@ -110,12 +110,4 @@ def _metric(
     name: str, values: np.ndarray, keys: tuple[str, ...], seed: int, chance: float
 ) -> Metric:
     spread = mean_interval([values], [keys], seed=seed)
-    return Metric(
-        name=name,
-        value=spread.value,
-        ci_low=spread.low,
-        ci_high=spread.high,
-        num_items=len(keys),
-        num_clusters=spread.num_clusters,
-        chance=chance,
-    )
+    return as_metric(name, spread, len(keys), chance=chance)

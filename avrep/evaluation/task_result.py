@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import ConfigDict, Field, ValidationError
 
 from avrep.errors import ConfigError
+from avrep.evaluation.metrics import Interval
 from avrep.frozen import FrozenConfig
 from avrep.media.put_in_place import write_in_place
 
@@ -42,6 +43,31 @@ class Metric:
             raise ValueError(f"{self.name} {self.value} outside [{self.ci_low}, {self.ci_high}]")
         if not math.isfinite(self.value):
             raise ValueError(f"{self.name} is {self.value}")
+
+
+def as_metric(
+    name: str,
+    interval: Interval,
+    num_items: int,
+    *,
+    chance: float | None = None,
+    higher_is_better: bool = True,
+    in_percent: bool = True,
+    confidence: float = 0.95,
+) -> Metric:
+    """A metric of an interval; arguments as in Metric."""
+    return Metric(
+        name=name,
+        value=interval.value,
+        ci_low=interval.low,
+        ci_high=interval.high,
+        num_items=num_items,
+        num_clusters=interval.num_clusters,
+        higher_is_better=higher_is_better,
+        in_percent=in_percent,
+        chance=chance,
+        confidence=confidence,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from avrep.evaluation.aggregate import Over, combine
 from avrep.evaluation.features_table import FeatureTable
 from avrep.evaluation.metrics import Interval
 from avrep.evaluation.scores import VideoScores
-from avrep.evaluation.task_result import DataFacts, EncoderFacts, Metric, TaskResult
+from avrep.evaluation.task_result import DataFacts, EncoderFacts, Metric, TaskResult, as_metric
 
 VERSION = 1
 """Of the protocols on frozen features."""
@@ -155,16 +155,8 @@ def _mean(score: VideoScores) -> float:
 
 
 def _metric(score: VideoScores, found: Interval, num_items: int, confidence: float) -> Metric:
-    return Metric(
-        name=score.metric.lower(),
-        value=found.value,
-        ci_low=found.low,
-        ci_high=found.high,
-        num_items=num_items,
-        num_clusters=found.num_clusters,
-        chance=score.chance,
-        confidence=confidence,
-    )
+    name = score.metric.lower()
+    return as_metric(name, found, num_items, chance=score.chance, confidence=confidence)
 
 
 def _change(score: VideoScores, found: Interval, num_items: int, confidence: float) -> Metric:

@@ -7,7 +7,7 @@ import numpy as np
 
 from avrep.evaluation.macro_f1 import Answers, macro_f1
 from avrep.evaluation.metrics import Floats, Interval, mean_interval
-from avrep.evaluation.task_result import Metric
+from avrep.evaluation.task_result import Metric, as_metric
 
 
 def accuracy(sets: Sequence[Answers], *, seed: int) -> Metric:
@@ -63,12 +63,4 @@ def _metric(
 
 
 def _made(name: str, interval: Interval, sets: Sequence[Answers], chance: float | None) -> Metric:
-    return Metric(
-        name=name,
-        value=interval.value,
-        ci_low=interval.low,
-        ci_high=interval.high,
-        num_items=sum(len(each.labels) for each in sets),
-        num_clusters=interval.num_clusters,
-        chance=chance,
-    )
+    return as_metric(name, interval, sum(len(each.labels) for each in sets), chance=chance)

@@ -72,7 +72,7 @@ class Layout:
             f"{found[name]} {name} (officially {count})" for name, count in wrong.items()
         )
         if not own_data:
-            fault = f"it has {told}; for data of your own in this layout, say so (own_data)"
+            fault = f"it has {told}; for data of your own in this layout: --own-data"
             raise self.error(root, fault)
         return (f"not the official {self.name} but other data in its layout: {told}",)
 

@@ -19,7 +19,7 @@ from avrep.evaluation.superb.voxceleb1_trials import (
     read_voxceleb1_trials,
 )
 from avrep.evaluation.superb.x_vector import XVectorHead
-from avrep.evaluation.task_result import Metric
+from avrep.evaluation.task_result import Metric, as_metric
 from avrep.evaluation.verification import (
     Bools,
     Floats,
@@ -163,13 +163,10 @@ def verification_metrics(
     """
     scores, is_target, speakers = score_trials(examples, embeddings)
     return tuple(
-        Metric(
-            name=name,
-            value=interval.value,
-            ci_low=interval.low,
-            ci_high=interval.high,
-            num_items=len(scores),
-            num_clusters=interval.num_clusters,
+        as_metric(
+            name,
+            interval,
+            len(scores),
             higher_is_better=False,
             in_percent=name == "eer",
             chance=_CHANCE.get(name, 1.0),

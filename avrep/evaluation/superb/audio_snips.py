@@ -101,7 +101,7 @@ def read_audio_snips(root: Path, part: str, *, own_data: bool = False) -> tuple[
     if not sentences or (not own_data and len(sentences) != official):
         raise ConfigError(
             f"{part} in {folder} has {len(sentences)} sentences and should have {official}. "
-            "Mend: prepare Audio SNIPS again, or allow a subset"
+            "Mend: prepare Audio SNIPS again; for data of your own in this layout: --own-data"
         )
     return tuple(sorted(sentences, key=lambda sentence: sentence.key))
 

@@ -95,5 +95,5 @@ def _check_number(root: Path, part: str, num_found: int, *, own_data: bool) -> N
     if not own_data and official is not None and num_found != official:
         raise ConfigError(
             f"{part} in {root} has {num_found} utterances and should have {official}. "
-            "Mend: unpack it again, or allow a subset"
+            "Mend: unpack it again; for data of your own in this layout: --own-data"
         )

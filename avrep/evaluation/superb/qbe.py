@@ -16,7 +16,7 @@ from avrep.evaluation.subsequence_dtw import Frames, subsequence_distances, unit
 from avrep.evaluation.superb.quesst14 import QueryCorpus, QuerySet, read_quesst14
 from avrep.evaluation.superb.sox_effects import gain
 from avrep.evaluation.superb.stdlist import DECIMALS, THRESHOLD, write_stdlist
-from avrep.evaluation.task_result import DataFacts, Metric, TaskResult
+from avrep.evaluation.task_result import DataFacts, Metric, TaskResult, as_metric
 from avrep.evaluation.term_detection import (
     RankedTerms,
     actual_twv,
@@ -214,16 +214,7 @@ def term_metrics(
     )
     sizes = everything.num_trials, everything.num_trials, searched.num_trials
     return tuple(
-        Metric(
-            name=name,
-            value=interval.value,
-            ci_low=interval.low,
-            ci_high=interval.high,
-            num_items=num_trials,
-            num_clusters=interval.num_clusters,
-            in_percent=False,
-            chance=0.0,
-        )
+        as_metric(name, interval, num_trials, in_percent=False, chance=0.0)
         for name, interval, num_trials in zip(
             ("mtwv", "atwv", "mtwv_searched"), found, sizes, strict=True
         )
