@@ -25,6 +25,11 @@ from avrep.evaluation.superb.diarization_head import (
     example_labels,
 )
 from avrep.evaluation.superb.kaldi_folder import SpokenRecording, read_kaldi_folder
+from avrep.evaluation.superb.likelihood_files import (
+    ABSENT_NOTE,
+    can_write_likelihoods,
+    write_likelihoods,
+)
 from avrep.evaluation.superb.speaker_activity import (
     Binarising,
     Frames,
@@ -32,7 +37,7 @@ from avrep.evaluation.superb.speaker_activity import (
     choose_binarising,
     speaker_turns,
 )
-from avrep.evaluation.task_result import Metric
+from avrep.evaluation.task_result import Metric, as_metric
 from avrep.losses.permutation_bce import permutation_bce
 from avrep.media.put_in_place import write_in_place
 
@@ -111,7 +116,11 @@ class SpeakerDiarization(SoundTask[DiarizationExample, Tensor]):
             train=self._examples(read["train"]),
             valid=self._examples(read["dev"]),
             test=self._examples(read["test"]),
-            notes=(_CHOSEN[self.select_on], *notes),
+            notes=(
+                _CHOSEN[self.select_on],
+                *notes,
+                *(() if can_write_likelihoods() else (ABSENT_NOTE,)),
+            ),
         )
 
     def build_head(self, width: int, data: SoundData[DiarizationExample]) -> DiarizationHead:
@@ -157,16 +166,21 @@ class SpeakerDiarization(SoundTask[DiarizationExample, Tensor]):
     def write_outputs(
         self, folder: Path, data: SoundData[DiarizationExample], predictions: Sequence[Tensor]
     ) -> tuple[Path, ...]:
-        """The turns as RTTM, named as the toolkit's score.sh names them, and `frame_shift`."""
-        binarising = self._settled
+        """What the toolkit's score.sh reads, `frame_shift` and with h5py `scoring/predictions`; and the
+        turns as RTTM, named as it names them.
+        """
+        binarising, found = self._settled, likelihoods(data.test, predictions)
         name = f"hyp_{binarising.threshold:g}_{binarising.median_frames}.rttm"
         turns = {
             recording: speaker_turns(frames, binarising, self.frame_s)
-            for recording, frames in likelihoods(data.test, predictions).items()
+            for recording, frames in found.items()
         }
         write_rttm(folder / "scoring" / name, turns)
         write_in_place(f"{self.frame_samples}\n", folder / "frame_shift")
-        return folder / "scoring" / name, folder / "frame_shift"
+        written = folder / "scoring" / name, folder / "frame_shift"
+        if not can_write_likelihoods():
+            return written
+        return *written, *write_likelihoods(folder / "scoring/predictions", found)
 
     def _accuracy(self, example: DiarizationExample, logits: Tensor) -> float:
         labels = example_labels(example, self.frame_s, _NUM_SPEAKERS)
@@ -231,15 +245,7 @@ def diarization_metrics(errors: Sequence[DiarizationErrors], *, seed: int) -> tu
     names = "der", "miss", "false_alarm", "confusion"
     found = statistic_intervals(figures, len(errors), seed=seed)
     return tuple(
-        Metric(
-            name=name,
-            value=interval.value,
-            ci_low=interval.low,
-            ci_high=interval.high,
-            num_items=len(errors),
-            num_clusters=interval.num_clusters,
-            higher_is_better=False,
-        )
+        as_metric(name, interval, len(errors), higher_is_better=False)
         for name, interval in zip(names, found, strict=True)
     )
 

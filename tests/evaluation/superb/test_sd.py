@@ -5,9 +5,11 @@ binarising on dev or on the test, and the files.
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
+from scipy.signal import medfilt
 from torch import Tensor
 
 from avrep.errors import ConfigError
@@ -138,6 +140,14 @@ def test_from_sounds_to_a_result(tree: Path, tmp_path: Path) -> None:
     turns = read_rttm(tmp_path / f"scoring/hyp_{threshold:g}_{frames}.rttm")
     assert set(turns) == {f"r{number}" for number in range(5)}
     assert (tmp_path / "frame_shift").read_text() == "320\n"
+    for recording, own in turns.items():
+        with h5py.File(tmp_path / f"scoring/predictions/{recording}.h5") as file:
+            frames_said = np.asarray(file["T_hat"])
+        assert frames_said.dtype == np.float32
+        assert ((frames_said >= 0) & (frames_said <= 1)).all()
+        # As the toolkit's script makes turns of it: above the threshold, by the median of a stretch.
+        speaks = medfilt((frames_said > threshold).astype(float), (frames, 1)).sum() * 0.02
+        assert speaks == pytest.approx(sum(turn.end_s - turn.start_s for turn in own))
     # The same head, the binarising chosen on the test: never worse there.
     public = replace(TASK, select_on="test")
     (found,) = run_sound_task(public, Bands(), tree, tmp_path, recipe=RECIPE)
