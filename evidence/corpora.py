@@ -33,13 +33,19 @@ def folder_catalog(work: Path, below: str) -> Path:
 
 
 def media_folder(below: str) -> Path:
-    """A folder of real media: in $AVREP_MEDIA, or `shared/media` beside the checkout.
+    """A folder of real media, such as "speech/fsdd".
 
     Raises:
         ConfigError: it is not here.
     """
+    if not (media_root() / below).is_dir():
+        raise ConfigError(
+            f"no {below} in {media_root()}: set AVREP_MEDIA to the folder that has it"
+        )
+    return media_root() / below
+
+
+def media_root() -> Path:
+    """The folder of real media: $AVREP_MEDIA, or `shared/media` beside the checkout."""
     beside = Path(__file__).resolve().parents[2] / "shared" / "media"
-    root = Path(os.environ.get("AVREP_MEDIA", beside))
-    if not (root / below).is_dir():
-        raise ConfigError(f"no {below} in {root}: set AVREP_MEDIA to the folder that has it")
-    return root / below
+    return Path(os.environ.get("AVREP_MEDIA", beside))

@@ -69,16 +69,28 @@ def measure_hubert(work: Path, pictures: Path, seed: int) -> list[Cell]:
     """The same of HuBERT's two iterations: targets from MFCCs, then from a layer of the first."""
     del pictures
     catalog = digits_catalog(work)
-    first = _train_hubert(work, catalog, seed, work / "labels" / "mfcc", None)
-    labels = work / "labels" / first.folder.name
-    second = _train_hubert(work, catalog, seed, labels, first.folder)
+    first = train_hubert(work, catalog, seed)
+    second = _train_iteration(
+        work, catalog, seed, work / "labels" / first.folder.name, first.folder
+    )
     return [
         _digit_cell("hubert", first, catalog, seed),
         _digit_cell("hubert, second iteration", second, catalog, seed),
     ]
 
 
-def _train_hubert(
+def train_hubert(work: Path, catalog: Path, seed: int) -> TrainedRun:
+    """HuBERT's first iteration, on clusters of MFCCs.
+
+    Args:
+        work: the folder of all runs.
+        catalog: from `digits_catalog`.
+        seed: the run's.
+    """
+    return _train_iteration(work, catalog, seed, work / "labels" / "mfcc", None)
+
+
+def _train_iteration(
     work: Path, catalog: Path, seed: int, labels: Path, first: Path | None
 ) -> TrainedRun:
     """One iteration: 100 clusters of standardised features, and HuBERT trained on them."""

@@ -11,16 +11,15 @@ from avrep.evaluation.sound.run_task import run_sound_task
 from avrep.evaluation.superb.asr import SpeechRecognition
 from avrep.evaluation.superb.ctc_head import RecurrentHeadConfig
 from avrep.evaluation.superb.lexicon_decoder import LexiconDecoderConfig
-from tests.evaluation.superb.digit_strings import WORDS, write_digit_strings
+from evidence.tasks.strings import write_lexicon, write_strings
 from tests.evaluation.superb.sound_stubs import Mel, remembered
 
 
 @pytest.mark.slow
 @pytest.mark.media
 def test_words_are_recognised(media_root: Path, tmp_path: Path) -> None:
-    root = write_digit_strings(tmp_path / "root", media_root / "speech/fsdd")
-    lexicon = tmp_path / "lexicon.lst"
-    lexicon.write_text("".join(f"{word}\t{' '.join(word)} |\n" for word in WORDS))
+    root = write_strings(media_root, tmp_path / "root")
+    lexicon = write_lexicon(tmp_path / "lexicon.lst")
     task = SpeechRecognition(
         decoder=LexiconDecoderConfig(lexicon=lexicon),
         head=RecurrentHeadConfig(hidden_width=64, augment=None),

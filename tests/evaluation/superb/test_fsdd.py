@@ -4,7 +4,6 @@ The Free Spoken Digit Dataset, laid out as Speech Commands and as VoxCeleb1. Key
 the ten words' names; of noises there are two real recordings.
 """
 
-import csv
 from pathlib import Path
 
 import pytest
@@ -15,67 +14,27 @@ from avrep.evaluation.sound.upstream import Upstream
 from avrep.evaluation.sound.upstream_log_mel import LogMel
 from avrep.evaluation.sound.upstream_own import own_upstream
 from avrep.evaluation.sound.utterance import UtteranceTask
-from avrep.evaluation.superb.ks import CLASSES, SILENCE, UNKNOWN, WORDS, KeywordSpotting
+from avrep.evaluation.superb.ks import CLASSES, KeywordSpotting
 from avrep.evaluation.superb.sid import SpeakerIdentification
 from avrep.evaluation.task_result import TaskResult
 from avrep.models.waveform import WaveformConfig, build_waveform
+from evidence.tasks.keywords import write_keywords
+from evidence.tasks.voices import write_voices
 
-_TRAIN, _TEST = "speech_commands_v0.01", "speech_commands_test_set_v0.01"
 _PER_SPEAKER = 10
 """Of each digit: what a test has time for."""
 
 
-def _rows(media_root: Path) -> list[dict[str, str]]:
-    with (media_root / "speech/fsdd/labels.csv").open(newline="") as file:
-        return [row for row in csv.DictReader(file) if int(row["index"]) < _PER_SPEAKER]
-
-
-def _link(place: Path, source: Path) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.symlink_to(source)
-
-
 @pytest.fixture(scope="module")
 def commands(media_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten digits as the ten words; sentences as what is unknown.
-
-    The rule that holds speakers out is one of names: each recording has one of its own, which tells
-    its speaker and number.
-    """
-    root = tmp_path_factory.mktemp("commands")
-    fsdd = media_root / "speech/fsdd"
-    for row in _rows(media_root):
-        word = WORDS[int(row["digit"])]
-        name = f"{row['speaker']}{row['index']}_nohash_0.wav"
-        folder = f"{_TEST}/{word}" if row["official_split"] == "test" else f"{_TRAIN}/{word}"
-        _link(root / folder / name, fsdd / row["file"])
-    for number in (2, 3):
-        source = media_root / f"speech/augment/noise{number}.wav"
-        _link(root / _TRAIN / "_background_noise_" / source.name, source)
-        _link(root / _TEST / SILENCE / source.name, source)
-    for source in sorted((media_root / "speech/sentences").glob("speechbrain_spk1_*.wav")):
-        folder = _TEST if source.stem.endswith(("1", "2")) else f"{_TRAIN}"
-        name = UNKNOWN if folder == _TEST else "sentence"
-        _link(root / folder / name / f"{source.stem}_nohash_0.wav", source)
-    assert all((root / _TEST / name).is_dir() for name in CLASSES)
+    root = write_keywords(media_root, tmp_path_factory.mktemp("commands"), per_speaker=_PER_SPEAKER)
+    assert all((root / "speech_commands_test_set_v0.01" / name).is_dir() for name in CLASSES)
     return root
 
 
 @pytest.fixture(scope="module")
 def voices(media_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four speakers; a digit is a video, so that what is tested was never said in training."""
-    root = tmp_path_factory.mktemp("voices")
-    speakers = ("george", "jackson", "nicolas", "theo")
-    lines = []
-    for row in _rows(media_root):
-        digit = int(row["digit"])
-        side = 1 if digit < 6 else 2 if digit < 8 else 3
-        person = f"id{10001 + speakers.index(row['speaker'])}"
-        name = f"{person}/digit{digit}/{int(row['index']):05d}.wav"
-        _link(root / "dev/wav" / name, media_root / "speech/fsdd" / row["file"])
-        lines.append(f"{side} {name}")
-    (root / "veri_test_class.txt").write_text("\n".join(lines))
-    return root
+    return write_voices(media_root, tmp_path_factory.mktemp("voices"), per_speaker=_PER_SPEAKER)
 
 
 def _measure(

@@ -20,8 +20,8 @@ from avrep.evaluation.superb.sd import SpeakerDiarization
 from avrep.evaluation.superb.sox_effects import gain, trim_silence
 from avrep.evaluation.superb.voxceleb1_trials import Trial, VerificationExample, compared
 from avrep.evaluation.superb.x_vector import statistics_pooling
-from tests.evaluation.superb.digit_archive import write_digit_archive
-from tests.evaluation.superb.digit_conversations import write_conversations
+from evidence.tasks.archive import write_archive
+from evidence.tasks.conversations import write_conversations
 from tests.evaluation.superb.speech_frames import MelFrames, UntrainedWaveform, remembered
 
 pytestmark = [pytest.mark.slow, pytest.mark.media]
@@ -71,7 +71,7 @@ def test_statistics_of_log_mel_tell_speakers(media_root: Path) -> None:
 
 def test_diarization_of_two_digit_speakers(media_root: Path, tmp_path: Path) -> None:
     sizes = {"train": 16, "dev": 4, "test": 6}
-    root = write_conversations(media_root / "speech/fsdd", tmp_path / "digits", sizes)
+    root = write_conversations(media_root, tmp_path / "digits", sizes)
     recipe = HeadRecipe(lr=1e-3, batch_size=8, num_steps=20, eval_every=10)
     task = SpeakerDiarization(own_data=True)
     (result,) = run_sound_task(
@@ -84,7 +84,7 @@ def test_diarization_of_two_digit_speakers(media_root: Path, tmp_path: Path) -> 
 
 
 def test_digits_are_found_in_strings_of_digits(media_root: Path, tmp_path: Path) -> None:
-    archive = write_digit_archive(media_root / "speech/fsdd", tmp_path, 120, 40)
+    archive = write_archive(media_root, tmp_path, 120, 40)
     result = run_query_by_example(MelFrames(), archive, tmp_path / "found", own_data=True)
     mtwv, _, searched = result.metrics
     assert (mtwv.num_items, mtwv.num_clusters) == (120 * 40, 40)

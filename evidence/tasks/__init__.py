@@ -1,0 +1,1 @@
+"""The evaluators on real recordings, laid out as the data sets that they read."""

@@ -1,0 +1,127 @@
+"""`python -m evidence.tasks`: every evaluator, by its command, on real recordings; writes
+docs/evaluators.md.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from avrep.errors import ConfigError
+from avrep.evaluation.result_files import find_results
+from benchmarks.machine import describe_machine
+from evidence.corpora import media_root, synthetic_catalog
+from evidence.motion import train_video
+from evidence.speech import digits_catalog, train_hubert
+from evidence.tasks.checks import CHECKS, Check
+from evidence.tasks.page import Measured, write_tasks_page
+from evidence.training import train_run
+
+_ROOT = Path(__file__).resolve().parents[2]
+_SEED = 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m evidence.tasks", description=__doc__)
+    names = [check.name for check in CHECKS]
+    parser.add_argument("checks", nargs="*", help=f"of {', '.join(names)}; all if none is named")
+    parser.add_argument("--threads", type=int, default=2, help="of torch")
+    parser.add_argument(
+        "--work", type=Path, default=_ROOT / "runs" / "evidence", help="that of make evidence"
+    )
+    parser.add_argument("--out", type=Path, default=_ROOT / "docs", help="where the page goes")
+    chosen = parser.parse_args()
+    if unknown := set(chosen.checks) - set(names):
+        parser.error(f"no check {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    torch.set_num_threads(chosen.threads)
+    made = describe_machine()
+    work = chosen.work.resolve() / "tasks"
+    wanted = [check for check in CHECKS if check.name in (chosen.checks or names)]
+    try:
+        _name_runs(chosen.work.resolve(), work)
+        measured = [_measure(check, work, chosen.out, chosen.threads) for check in wanted]
+    except ConfigError as error:
+        parser.exit(2, f"{error}\n")
+    page = chosen.out / "evaluators.md"
+    write_tasks_page(page, measured, made)
+    print(f"page: {page}")
+
+
+def _name_runs(evidence: Path, work: Path) -> None:
+    """Let the runs of `make evidence` be found by their methods' names; train what is not there."""
+    work.mkdir(parents=True, exist_ok=True)
+    runs = {method: train_video(evidence, method, _SEED) for method in ("cvrl", "rspnet")}
+    runs["segment_avclip"] = train_run(
+        evidence, "segment_avclip", synthetic_catalog(evidence), _SEED
+    )
+    runs["hubert"] = train_hubert(evidence, digits_catalog(evidence), _SEED)
+    for method, run in runs.items():
+        place = work / method
+        place.unlink(missing_ok=True)
+        place.symlink_to(run.folder)
+
+
+def _measure(check: Check, work: Path, out: Path, num_threads: int) -> Measured:
+    root = _data(check, work)
+    results, began_s = Path("results") / check.name, time.monotonic()
+    places = []
+    for encoder in check.encoders:
+        place = results / encoder.replace(":", "-")
+        words = [encoder, "--task", check.task, "--root", str(root), *check.options]
+        spent = work / place / "seconds.json"
+        if not spent.is_file():
+            print(f"avrep evaluate {' '.join(words)}", flush=True)
+            _avrep(work, num_threads, "evaluate", *words, "--out", str(place))
+            spent.write_text(json.dumps(time.monotonic() - began_s), encoding="utf-8")
+        began_s = time.monotonic()
+        places.append(place)
+    return Measured(
+        check=check,
+        command=" ".join(
+            [f"avrep evaluate {check.encoders[-1]} --task {check.task} --root DIR", *check.options]
+        ),
+        results=tuple(find_results([work / place for place in places])),
+        seconds=sum(json.loads((work / place / "seconds.json").read_text()) for place in places),
+        pictures=_pictures(check, work / places[-1], out),
+    )
+
+
+def _data(check: Check, work: Path) -> Path:
+    """The data set's folder, made if it is not there; as the command is told of it."""
+    if check.write_root is None:
+        return media_root() / check.media
+    root = work / "data" / check.name
+    if not root.is_dir():
+        partial = root.with_name(f"{root.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        check.write_root(media_root(), partial)
+        partial.rename(root)
+    return root.relative_to(work)
+
+
+def _avrep(work: Path, num_threads: int, *words: str) -> None:
+    command = [sys.executable, "-c", "from avrep.cli import main; main()", *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(num_threads)}
+    status = subprocess.run(command, cwd=work, env=environment).returncode
+    if status:
+        raise ConfigError(f"avrep {' '.join(words)} ended with status {status}")
+
+
+def _pictures(check: Check, place: Path, out: Path) -> tuple[Path, ...]:
+    """Those that the task drew for its last encoder, copied beside the page."""
+    copies = []
+    for path in sorted(place.glob(f"{check.task.replace('/', '-')}/*.png")):
+        copies.append(out / f"evaluators_{check.name}_{path.stem}.png")
+        shutil.copyfile(path, copies[-1])
+    return tuple(copies)
+
+
+if __name__ == "__main__":
+    main()

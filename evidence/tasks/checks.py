@@ -1,0 +1,207 @@
+"""Which evaluators are tried on which recordings, and with which encoders."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from evidence.tasks.archive import write_archive
+from evidence.tasks.conversations import write_conversations
+from evidence.tasks.keywords import write_keywords
+from evidence.tasks.strings import write_lexicon, write_strings
+from evidence.tasks.voices import write_trials, write_voices
+
+WriteRoot = Callable[[Path, Path], object]
+"""Called with (folder of real media, folder to be made): lays recordings out as a data set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One task on one set of recordings."""
+
+    name: str
+    """Of its folders."""
+    title: str
+    task: str
+    encoders: tuple[str, ...]
+    """A trained encoder is called by its method, as `avrep evaluate` finds it in this folder."""
+    options: tuple[str, ...]
+    """Of `avrep evaluate`, behind encoder, task and root."""
+    words: str
+    """What was laid out, and what the numbers should look like."""
+    write_root: WriteRoot | None = None
+    """None: it is a folder of the real media already."""
+    media: str = ""
+    """Which."""
+
+
+_SOUND = ("logmel", "logmel-no-cmvn", "untrained:hubert", "hubert")
+_VIDEO = ("small-pixels", "colour-histogram", "untrained:rspnet", "rspnet", "cvrl")
+_TRAINED_VIDEO = ("untrained:rspnet", "rspnet", "cvrl")
+_GMDCSA24 = "action/gmdcsa24_ucfstyle"
+
+
+def _settings(**values: object) -> tuple[str, ...]:
+    return tuple(word for key, value in values.items() for word in ("--set", f"{key}={value}"))
+
+
+def _write_digit_sentences(media: Path, root: Path) -> None:
+    write_strings(media, root)
+    write_lexicon(root / "lexicon.lst")
+
+
+CHECKS = (
+    Check(
+        name="keywords",
+        title="Keyword spotting",
+        task="superb/ks",
+        encoders=_SOUND,
+        options=(
+            "--own-data",
+            "--lrs",
+            "1e-1,1e-2,1e-3",
+            *_settings(num_steps=300, eval_every=50, num_accumulated=1),
+        ),
+        words="Spoken digits under the names of the ten words; two noises; sentences as what is "
+        "unknown. Speakers are the same in training and test. Normalised log-mel must stay at chance: "
+        "the head's mean over time is all that it sees, and that is 0.",
+        write_root=write_keywords,
+    ),
+    Check(
+        name="speakers",
+        title="Speaker identification",
+        task="superb/sid",
+        encoders=_SOUND,
+        options=(
+            "--own-data",
+            "--lrs",
+            "1e-1,1e-2,1e-3",
+            *_settings(num_steps=300, eval_every=50, num_accumulated=1),
+        ),
+        words="Four speakers, tested on digits that training never heard. Normalised log-mel must stay "
+        "at chance, as above; what separates words from voices best need not be best here.",
+        write_root=write_voices,
+    ),
+    Check(
+        name="trials",
+        title="Speaker verification",
+        task="superb/asv",
+        encoders=_SOUND,
+        options=(
+            "--own-data",
+            *_settings(lr=1e-3, num_steps=200, eval_every=50, num_accumulated=1),
+        ),
+        words="The 600 trials of single digits of four speakers; x-vectors trained on some ten other "
+        "speakers' sentences, a few seconds of each. So little is learned that no encoder can be good; "
+        "chance is 50.",
+        write_root=write_trials,
+    ),
+    Check(
+        name="strings",
+        title="Speech recognition",
+        task="superb/asr",
+        encoders=_SOUND,
+        options=(
+            "--own-data",
+            *_settings(
+                **{"decoder.lexicon": "data/strings/lexicon.lst"},
+                lr=1e-3,
+                batch_size=16,
+                num_steps=250,
+                eval_every=125,
+            ),
+        ),
+        words="Strings of three to five digits, trained with CTC on letters; greedy, and with a lexicon "
+        "of the ten words. Whoever says nothing has 100.",
+        write_root=_write_digit_sentences,
+    ),
+    Check(
+        name="conversations",
+        title="Speaker diarization",
+        task="superb/sd",
+        encoders=_SOUND,
+        options=("--own-data", *_settings(lr=1e-3, batch_size=8, num_steps=200, eval_every=50)),
+        words="Two of the four speakers say digits, sometimes at once; words of the test were not in "
+        "training. Whoever says nothing has 100.",
+        write_root=partial(write_conversations, sizes={"train": 96, "dev": 12, "test": 24}),
+    ),
+    Check(
+        name="archive",
+        title="Query by example",
+        task="superb/qbe",
+        encoders=_SOUND,
+        options=("--own-data",),
+        words="Digits to be found in strings of three by another recording; nothing is trained. A "
+        "threshold that finds nothing is worth 0.",
+        write_root=partial(write_archive, num_documents=120, num_queries=40),
+    ),
+    Check(
+        name="actions",
+        title="Action recognition on frozen features",
+        task="ucf101",
+        encoders=_VIDEO,
+        options=(
+            "--groups",
+            "corpus",
+            *_settings(
+                **{
+                    "few_shot.num_labels": "[1,5]",
+                    "robustness.disturbances": "[half_rate,double_rate,shuffled,reversed,recompressed]",
+                }
+            ),
+        ),
+        words="Falls, sitting down, standing up and walking, by three people, each left out in turn. 33 "
+        "videos tell very little: the intervals say so. The encoders were trained on moving shapes.",
+        media=_GMDCSA24,
+    ),
+    Check(
+        name="attentive",
+        title="Action recognition by an attentive probe",
+        task="ucf101",
+        encoders=_TRAINED_VIDEO,
+        options=(
+            "--groups",
+            "corpus",
+            "--protocol",
+            "attentive",
+            *_settings(
+                short_side_px=72,
+                **{"augment.crop_px": 64, "views.short_side_px": 64},
+                batch_size=8,
+                num_epochs=10,
+            ),
+        ),
+        words="The same videos.",
+        media=_GMDCSA24,
+    ),
+    Check(
+        name="finetuned",
+        title="Action recognition by fine-tuning",
+        task="ucf101",
+        encoders=_TRAINED_VIDEO,
+        options=(
+            "--groups",
+            "corpus",
+            "--protocol",
+            "finetune",
+            *_settings(
+                short_side_px=72,
+                **{"augment.crop_px": 64, "views.short_side_px": 64},
+                batch_size=8,
+            ),
+        ),
+        words="The same videos.",
+        media=_GMDCSA24,
+    ),
+    Check(
+        name="talking_heads",
+        title="Synchrony",
+        task="sync",
+        encoders=("untrained:segment_avclip", "segment_avclip"),
+        options=_settings(clip_s=1.92, max_offset_s=0.48, num_offsets=13),
+        words="Seven talking heads of 3 s. The run was trained on synthetic shapes and never saw a face "
+        "or heard a voice: 7 clips at chance of 1 in 13 show that it runs, and little else. The count by "
+        "envelopes is of how loud the sound is when pictures change.",
+        media="av/grid",
+    ),
+)

@@ -1,0 +1,86 @@
+"""What the evaluators found, as a page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from avrep.evaluation.task_result import TaskResult
+from avrep.evaluation.task_tables import Column, TaskTable, interval, shown, tabulate
+from evidence.tasks.checks import Check
+
+_WORDS = """# The evaluators on real recordings
+
+Written by `python -m evidence.tasks`, from what `avrep evaluate` wrote. Small sets of real recordings
+are laid out as the data sets are that the evaluators read, and measured with baselines, with encoders
+that `make evidence` trained, and with the same untrained. This shows that each evaluator runs from
+files to figures and that its figures are sensible. It does not rank encoders: these were trained for
+minutes on two cores, and the tests are small, as the 95 % intervals say. Figures are percent, but for
+minDCF, MTWV and ATWV.
+
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What one check gave."""
+
+    check: Check
+    command: str
+    """Of its first encoder."""
+    results: tuple[TaskResult, ...]
+    seconds: float
+    """Of all its commands, those before an interruption too."""
+    pictures: tuple[Path, ...] = ()
+    """Below the page's folder."""
+
+
+def write_tasks_page(page: Path, measured: Sequence[Measured], made: dict[str, Any]) -> None:
+    """Write the page.
+
+    Args:
+        page: the file.
+        measured: of every check, in order.
+        made: commit and machine.
+    """
+    lines = [_WORDS]
+    for each in measured:
+        lines += _section(each, page.parent)
+    minutes = sum(each.seconds for each in measured) / 60
+    lines.append(
+        f"Commit {str(made.get('commit', ''))[:12]}, {made.get('processor', '')}, "
+        f"{made.get('num_cores', '')} cores; {minutes:.0f} minutes in all."
+    )
+    page.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _section(measured: Measured, folder: Path) -> list[str]:
+    check, table = measured.check, tabulate(measured.results, all_metrics=True)
+    lines = [f"## {check.title}", "", check.words, "", f"    {measured.command}", ""]
+    lines += [f"| | {' | '.join(table.encoders)} | chance |"]
+    lines += [f"|---|{'---:|' * (len(table.encoders) + 1)}"]
+    lines += [_row(table, column) for column in table.columns if _is_told(column, table.columns)]
+    lines += ["", *(f"![{check.title}]({path.relative_to(folder)})" for path in measured.pictures)]
+    return [*lines, ""]
+
+
+def _is_told(column: Column, columns: Sequence[Column]) -> bool:
+    """Of parts and their mean, the mean alone."""
+    parts = {other.part for other in columns if other[2:] == column[2:]}
+    return len(parts) == 1 or column.part.startswith("mean")
+
+
+def _row(table: TaskTable, column: Column) -> str:
+    cells = [table.cells.get((name, column)) for name in table.encoders]
+    chances = {cell.metric.chance for cell in cells if cell is not None}
+    best = table.best(column)
+    told = []
+    for name, cell in zip(table.encoders, cells, strict=True):
+        value = "" if cell is None else f"{shown(cell.metric)} [{interval(cell.metric)}]"
+        told.append(f"**{value}**" if name in best else value)
+    metric = next(cell.metric for cell in cells if cell is not None)
+    chance = chances.pop() if len(chances) == 1 else None
+    scale = 100 if metric.in_percent else 1
+    told.append("" if chance is None else f"{chance * scale:.1f}")
+    title = " ".join(filter(None, (column.protocol_title, column.metric)))
+    return f"| {title} | {' | '.join(told)} |"

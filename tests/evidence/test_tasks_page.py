@@ -1,0 +1,69 @@
+"""The page of the evaluators: of splits their mean alone, the best bold, chance where all have the same."""
+
+from pathlib import Path
+
+from avrep.evaluation.task_result import DataFacts, EncoderFacts, Metric, TaskResult
+from evidence.tasks.checks import CHECKS, Check
+from evidence.tasks.page import Measured, write_tasks_page
+
+_CHECK = Check(
+    name="some", title="Some task", task="ucf101", encoders=("a", "b"), options=(), words="Words."
+)
+
+
+def _metric(name: str, value: float, chance: float | None, *, in_percent: bool = True) -> Metric:
+    return Metric(
+        name=name,
+        value=value,
+        ci_low=value - 0.1,
+        ci_high=value + 0.1,
+        num_items=3,
+        num_clusters=3,
+        in_percent=in_percent,
+        chance=chance,
+    )
+
+
+def _result(encoder: str, part: str, *metrics: Metric) -> TaskResult:
+    return TaskResult(
+        task="ucf101",
+        protocol="linear",
+        protocol_version=1,
+        encoder=EncoderFacts(name=encoder, digest="e", num_parameters=1),
+        data=DataFacts(name="ucf", digest="d", num_train=1, num_valid=1, num_test=1, part=part),
+        metrics=metrics,
+    )
+
+
+def test_a_check_is_a_table(tmp_path: Path) -> None:
+    results = [
+        _result("a", "split 1", _metric("top1", 0.9, 0.25)),
+        _result("a", "mean of 2 splits", _metric("top1", 0.5, 0.25), _metric("top1_sd", 0.2, None)),
+        _result("b", "split 1", _metric("top1", 0.1, 0.25)),
+        _result("b", "mean of 2 splits", _metric("top1", 0.4, 0.25)),
+    ]
+    seen = Measured(check=_CHECK, command="avrep x", results=tuple(results), seconds=90)
+    made = {"commit": "0123456789abcdef", "processor": "one", "num_cores": 2}
+    write_tasks_page(tmp_path / "page.md", [seen, seen], made)
+    lines = (tmp_path / "page.md").read_text().splitlines()
+    assert lines.count("## Some task") == 2
+    assert "    avrep x" in lines
+    start = lines.index("| | a | b | chance |")
+    assert lines[start + 2 : start + 5] == [
+        "| linear top1 | **50.0 [40.0, 60.0]** | 40.0 [30.0, 50.0] | 25.0 |",
+        "| linear top1_sd | 20.0 [10.0, 30.0] |  |  |",
+        "",
+    ]
+    assert lines[-1] == "Commit 0123456789ab, one, 2 cores; 3 minutes in all."
+
+
+def test_what_is_no_share_is_not_told_in_percent(tmp_path: Path) -> None:
+    result = _result("a", "", _metric("mtwv", 0.053, 0.0, in_percent=False))
+    seen = Measured(check=_CHECK, command="avrep x", results=(result,), seconds=1)
+    write_tasks_page(tmp_path / "page.md", [seen], {})
+    assert "| linear mtwv | 0.053 [-0.047, 0.153] | 0.0 |" in (tmp_path / "page.md").read_text()
+
+
+def test_checks_have_names_of_their_own() -> None:
+    assert len({check.name for check in CHECKS}) == len(CHECKS)
+    assert all((check.write_root is None) == bool(check.media) for check in CHECKS)
