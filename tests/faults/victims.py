@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-_PATIENCE_S = 60.0
+_PATIENCE_S = 240.0
 
 
 def decoders(ancestor: int | None = None) -> list[int]:
