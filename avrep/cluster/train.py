@@ -16,6 +16,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import TrainingFailedError
 
 from avrep.assemble import build_objective, check_catalogs, checkpoint_store, training_sources
+from avrep.cluster.appended_lines import AppendedLines
 from avrep.cluster.even_ranks import keep_even_ranks, num_even_ranks, visits_of_corpora
 from avrep.cluster.run_gauges import RunGauges
 from avrep.cluster.stream_of import stream_of
@@ -144,7 +145,8 @@ def _following(path: Path, on_line: Told | None) -> Iterator[None]:
         yield
         return
     over = threading.Event()
-    thread = threading.Thread(target=_follow, args=(path, on_line, over), daemon=True)
+    lines = AppendedLines(path)
+    thread = threading.Thread(target=_follow, args=(lines, on_line, over), daemon=True)
     thread.start()
     try:
         yield
@@ -153,17 +155,9 @@ def _following(path: Path, on_line: Told | None) -> Iterator[None]:
         thread.join()
 
 
-def _follow(path: Path, on_line: Told, over: threading.Event) -> None:
-    place = path.stat().st_size if path.is_file() else 0
+def _follow(lines: AppendedLines, on_line: Told, over: threading.Event) -> None:
     is_last = False
     while not is_last:
         is_last = over.wait(_LOOK_EVERY_S)
-        if not path.is_file():
-            continue
-        # Cut when the run resumed from an earlier step.
-        place = min(place, path.stat().st_size)
-        with path.open(encoding="utf-8") as file:
-            file.seek(place)
-            while (line := file.readline()).endswith("\n"):
-                place = file.tell()
-                on_line(line)
+        for line in lines.new():
+            on_line(line)

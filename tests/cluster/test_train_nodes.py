@@ -1,4 +1,5 @@
-"""A node goes away with its trainer: training goes on with as many as there is room for, unasked.
+"""A node goes away with its trainer, and another comes: training goes on with as many as there is room
+for, unasked.
 
 In a process of its own (`tests/faults/train_nodes.py`), with a Ray cluster of three nodes.
 """
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +26,17 @@ from tests.small_runs import VIDEOMAE, small_config
 pytestmark = [pytest.mark.faults, pytest.mark.ray, pytest.mark.slow]
 
 _SCRIPT = Path(__file__).parents[1] / "faults" / "train_nodes.py"
-_NUM_STEPS = 300
+_NUM_STEPS = 800
 
 
 def _config(catalog: Catalog, **train: object) -> RunConfig:
-    steps = {"num_steps": _NUM_STEPS, "checkpoint_every_steps": 5}
+    # At a rate so small, what ranks round otherwise stays as small for 800 steps.
+    optim = {"name": "adamw", "lr": 1e-5}
+    steps = {"num_steps": _NUM_STEPS, "checkpoint_every_steps": 5, "optim": optim}
     return small_config(catalog, {"num_decode_actors": 0}, {**steps, **train}, VIDEOMAE)
 
 
-def test_a_trainers_node_is_lost(
+def test_a_trainers_node_is_lost_and_another_comes(
     synth_catalog: Catalog, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     pretrain(_config(synth_catalog), tmp_path / "alone")
@@ -45,7 +49,7 @@ def test_a_trainers_node_is_lost(
             [sys.executable, str(_SCRIPT), str(tmp_path / "config.yaml"), str(run)],
             capture_output=True,
             text=True,
-            timeout=290,
+            timeout=550,
             check=False,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "RAY_TMPDIR": folder},
         )
@@ -53,7 +57,7 @@ def test_a_trainers_node_is_lost(
     ours, theirs = _logged(run), _logged(tmp_path / "alone")
     assert [row["step"] for row in ours] == [row["step"] for row in theirs]
     for row, expected in zip(ours, theirs, strict=True):
-        assert row["loss"] == pytest.approx(expected["loss"], rel=1e-2), row["step"]
+        assert row["loss"] == pytest.approx(expected["loss"], rel=1e-3), row["step"]
     report = audit_run(run)["data"]
     assert report.is_whole
     assert report.num_items == 4 * _NUM_STEPS
@@ -61,11 +65,10 @@ def test_a_trainers_node_is_lost(
     for file in ledger_files(run):
         ranks[file.first_step] = max(ranks.get(file.first_step, 0), file.rank + 1)
     numbers = [ranks[step] for step in sorted(ranks)]
-    assert set(numbers) == {1, 2}
-    assert numbers == sorted(numbers, reverse=True)
-    record_property("fault", "one of two Ray nodes with trainers is lost")
+    assert [number for number, _ in groupby(numbers)] == [2, 1, 2]
+    record_property("fault", "one of two Ray nodes with trainers is lost, and another comes")
     record_property("planted", 1)
-    record_property("result", "the other trainer goes on alone, the ledger whole")
+    record_property("result", "one trainer goes on alone, then two again, the ledger whole")
 
 
 def _logged(run_dir: Path) -> list[dict[str, Any]]:
