@@ -43,11 +43,13 @@ class Line:
 
 
 def lines_of(cells: Sequence[Cell]) -> list[Line]:
-    """The cells put together by method and question."""
+    """The cells put together by method and question, in the order in which these come."""
     groups: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         groups.setdefault((cell.question, cell.method), []).append(cell)
-    return [_line(group) for _, group in sorted(groups.items())]
+    questions = list(dict.fromkeys(cell.question for cell in cells))
+    asked = sorted(groups.items(), key=lambda entry: questions.index(entry[0][0]))
+    return [_line(group) for _, group in asked]
 
 
 def _line(group: Sequence[Cell]) -> Line:

@@ -47,7 +47,7 @@ def plot_lines(lines: Sequence[Line], path: Path) -> None:
                     fmt=marker,
                     color=colour,
                     capsize=2,
-                    label={"baseline": "hand-made"}.get(name, name) if place == 0 else None,
+                    label={"baseline": "hand-made"}.get(name, name),
                 )
             axes.plot([line.chance] * 2, [place - 0.4, place + 0.4], ":", color="#444")
         axes.set_yticks(range(len(chosen)), [line.method for line in chosen])
@@ -56,7 +56,13 @@ def plot_lines(lines: Sequence[Line], path: Path) -> None:
         axes.grid(axis="x", alpha=0.25)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
-    grid[0, 0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, frameon=False)
+    # The first panel may lack one of them.
+    marks = {
+        label: handle
+        for axes in grid[:, 0]
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(marks.values(), marks.keys(), loc="outside upper right", ncols=3, frameon=False)
     grid[-1, 0].set_xlim(0, 1)
     grid[-1, 0].set_xlabel("share right; dotted: chance")
     figure.savefig(path, dpi=130)

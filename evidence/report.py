@@ -66,7 +66,7 @@ def _sections(lines: Sequence[Line], folder: Path) -> list[str]:
         said += ["|---|---|---|---|---|---|---|"]
         said += [f"| {' | '.join(row)} |" for row in table_rows(chosen)]
         baselines = dict.fromkeys(line.baseline_name for line in chosen if line.baseline_name)
-        notes = dict.fromkeys(f"{line.method}: {line.note}" for line in chosen if line.note)
+        notes = _notes(chosen)
         said += ["", *(f"Hand-made: {name}." for name in baselines), ""]
         said += [*(f"- {note}" for note in notes), ""] if notes else []
     pictures = sorted(folder.glob("evidence_*.png"))
@@ -87,6 +87,15 @@ def _sections(lines: Sequence[Line], folder: Path) -> list[str]:
             f"{made.get('num_cores', '')} cores |"
         )
     return said
+
+
+def _notes(lines: Sequence[Line]) -> list[str]:
+    """Each note once, behind the methods that have it."""
+    methods: dict[str, list[str]] = {}
+    for line in lines:
+        if line.note:
+            methods.setdefault(line.note, []).append(line.method)
+    return [f"{', '.join(names)}: {note}" for note, names in methods.items()]
 
 
 def _said(interval: Interval) -> str:
