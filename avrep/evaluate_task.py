@@ -8,7 +8,7 @@ OUT/
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -102,6 +102,8 @@ def evaluate_task(
     Raises:
         ConfigError: there is no such task, encoder, recipe or data set; the message says what there is.
     """
+    # Ray's processes are elsewhere.
+    request = replace(request, root=request.root.absolute(), out=request.out.absolute())
     if request.task in ACTION_FOLDS:
         results = _action(request, open_stream, tell)
     elif request.task in SOUND_TASKS:

@@ -77,6 +77,10 @@ class _Counted(tune.Callback):
     def __init__(self, tell: Tell | None, num_trials: int) -> None:
         self._tell, self._num_trials, self._num_done = tell, num_trials, 0
 
+    def __getstate__(self) -> dict[str, object]:
+        """Tune pickles it with the experiment, and a terminal's progress cannot be."""
+        return {**self.__dict__, "_tell": None}
+
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **info: object
     ) -> None:

@@ -108,7 +108,8 @@ def _data(check: Check, work: Path) -> Path:
 
 def _avrep(work: Path, num_threads: int, *words: str) -> None:
     command = [sys.executable, "-c", "from avrep.cli import main; main()", *words]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(num_threads)}
+    found = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "OMP_NUM_THREADS": str(num_threads), "PYTHONPATH": found}
     status = subprocess.run(command, cwd=work, env=environment).returncode
     if status:
         raise ConfigError(f"avrep {' '.join(words)} ended with status {status}")

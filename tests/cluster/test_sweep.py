@@ -1,6 +1,7 @@
 """Proves that a Ray Tune sweep over learning rates chooses what one after another chooses."""
 
 from pathlib import Path
+from threading import RLock
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ from ray.exceptions import RayTaskError
 
 from avrep.cluster.sweep import refuse_errors, train_on_ray
 from avrep.errors import ConfigError
+from avrep.evaluate_task import TaskRequest, evaluate_task
+from avrep.evaluation.result_files import find_results
 from avrep.evaluation.sound.cached_states import cached_states
 from avrep.evaluation.sound.head import HeadRecipe
 from avrep.evaluation.sound.run_task import run_sound_task
@@ -33,6 +36,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _measure(root: Path, out: Path, *, on_ray: bool, said: list[str] | None = None) -> TaskResult:
+    # As a terminal's progress has one, which cannot be sent anywhere.
+    lock = RLock()
+
+    def tell(what: str, *numbers: int) -> None:
+        del numbers
+        with lock:
+            if said is not None:
+                said.append(what)
+
     (result,) = run_sound_task(
         SoundFolder(),
         Moments(),
@@ -42,7 +54,7 @@ def _measure(root: Path, out: Path, *, on_ray: bool, said: list[str] | None = No
         lrs=_LRS,
         open_states=cached_states,
         train_all=train_on_ray if on_ray else None,
-        tell=None if said is None else lambda what, *_: said.append(what),
+        tell=tell,
     )
     return result
 
@@ -65,6 +77,27 @@ def test_a_sweep_chooses_what_one_after_another_chooses(root: Path, tmp_path: Pa
         file = Path(name) / "head.safetensors"
         swept_bytes = (tmp_path / "swept" / file).read_bytes()
         assert swept_bytes == (tmp_path / "alone" / file).read_bytes()
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
+def test_folders_may_be_named_from_here(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tones").symlink_to(root)
+    monkeypatch.chdir(tmp_path)
+    request = TaskRequest(
+        encoder="logmel-no-cmvn",
+        task="sound_folder",
+        root=Path("tones"),
+        out=Path("out"),
+        lrs=_LRS,
+        overrides=("num_steps=20", "eval_every=10", "batch_size=4"),
+    )
+    (result,) = evaluate_task(request, train_all=train_on_ray)
+    assert result.data.name == "tones"
+    assert find_results([tmp_path / "out"]) == [result]
 
 
 def test_what_a_person_can_mend_is_told_as_such() -> None:
