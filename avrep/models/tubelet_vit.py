@@ -5,6 +5,7 @@ from typing import Literal, Self
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.nn import functional
 
 from avrep.frozen import FrozenConfig
 from avrep.models.features import Encoder, Features, check_video
@@ -101,20 +102,35 @@ class TubeletVit(Encoder):
         """
         check_video(clips)
         self._check_tubelets(clips)
-        maps: Tensor = self.embed(clips)
-        _, _, t, h, w = maps.shape
+        t, h, w = (
+            side // own for side, own in zip(clips.shape[2:], self.config.tubelet, strict=True)
+        )
+        grid = t, h, w
+        positions = self.positions(grid)
         # Under autocast the sum is float32 again, and so is what runs past the blocks' branches.
-        tokens = maps.flatten(2).transpose(1, 2) + self.positions((t, h, w))
-        if kept is not None:
-            tokens = take_places(tokens, kept)
+        if kept is None:
+            tokens = self.embed(clips).flatten(2).transpose(1, 2) + positions
+        else:
+            own = take_places(positions.expand(len(clips), -1, -1), kept)
+            tokens = self._embed_kept(clips, grid, kept) + own
         tokens = self.transformer(tokens, rng)
-        return Features(tokens=tokens, grid=(t, h, w), kept=kept, pooled=tokens.mean(dim=1))
+        return Features(tokens=tokens, grid=grid, kept=kept, pooled=tokens.mean(dim=1))
 
     def blocks(self) -> tuple[nn.Module, ...]:
         return tuple(self.transformer.blocks)
 
     def behind_blocks(self) -> tuple[nn.Module, ...]:
         return (self.transformer.norm,)
+
+    def _embed_kept(self, clips: Tensor, grid: Grid, kept: Tensor) -> Tensor:
+        """What `embed` makes of some tubelets, float[b n width], without the others being looked at."""
+        tubelets = clips
+        for axis, side in enumerate(self.config.tubelet, start=2):
+            tubelets = tubelets.unfold(axis, side, side)
+        rows = torch.arange(len(clips), device=kept.device)[:, None]
+        # A view until here: of [b 3 t h w and a tubelet] only what is kept is copied.
+        own = tubelets[rows, :, *torch.unravel_index(kept, grid)].flatten(2)
+        return functional.linear(own, self.embed.weight.flatten(1), self.embed.bias)
 
     def _check_tubelets(self, clips: Tensor) -> None:
         if any(got % side for got, side in zip(clips.shape[2:], self.config.tubelet, strict=True)):
