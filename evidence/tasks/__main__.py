@@ -42,12 +42,15 @@ def main() -> None:
     torch.set_num_threads(chosen.threads)
     made = describe_machine()
     work = chosen.work.resolve() / "tasks"
-    wanted = [check for check in CHECKS if check.name in (chosen.checks or names)]
     try:
         _name_runs(chosen.work.resolve(), work)
-        measured = [_measure(check, work, chosen.out, chosen.threads) for check in wanted]
+        for check in CHECKS:
+            if check.name in (chosen.checks or names):
+                _measure(check, work, chosen.threads)
     except ConfigError as error:
         parser.exit(2, f"{error}\n")
+    # Of all that were measured, whichever were chosen now.
+    measured = [_measured(check, work, chosen.out) for check in CHECKS if _is_done(check, work)]
     page = chosen.out / "evaluators.md"
     write_tasks_page(page, measured, made)
     print(f"page: {page}")
@@ -67,29 +70,45 @@ def _name_runs(evidence: Path, work: Path) -> None:
         place.symlink_to(run.folder)
 
 
-def _measure(check: Check, work: Path, out: Path, num_threads: int) -> Measured:
+def _measure(check: Check, work: Path, num_threads: int) -> None:
+    """Run the commands that were not run yet."""
     root = _data(check, work)
-    results, began_s = Path("results") / check.name, time.monotonic()
-    places = []
     for encoder in check.encoders:
-        place = results / encoder.replace(":", "-")
+        place = _place(check, encoder)
+        if _spent(work / place).is_file():
+            continue
         words = [encoder, "--task", check.task, "--root", str(root), *check.options]
-        spent = work / place / "seconds.json"
-        if not spent.is_file():
-            print(f"avrep evaluate {' '.join(words)}", flush=True)
-            _avrep(work, num_threads, "evaluate", *words, "--out", str(place))
-            spent.write_text(json.dumps(time.monotonic() - began_s), encoding="utf-8")
+        print(f"avrep evaluate {' '.join(words)}", flush=True)
         began_s = time.monotonic()
-        places.append(place)
+        _avrep(work, num_threads, "evaluate", *words, "--out", str(place))
+        _spent(work / place).write_text(json.dumps(time.monotonic() - began_s), encoding="utf-8")
+
+
+def _measured(check: Check, work: Path, out: Path) -> Measured:
+    places = [work / _place(check, encoder) for encoder in check.encoders]
     return Measured(
         check=check,
         command=" ".join(
             [f"avrep evaluate {check.encoders[-1]} --task {check.task} --root DIR", *check.options]
         ),
-        results=tuple(find_results([work / place for place in places])),
-        seconds=sum(json.loads((work / place / "seconds.json").read_text()) for place in places),
-        pictures=_pictures(check, work / places[-1], out),
+        results=tuple(find_results(places)),
+        seconds=sum(json.loads(_spent(place).read_text(encoding="utf-8")) for place in places),
+        pictures=_pictures(check, places[-1], out),
     )
+
+
+def _is_done(check: Check, work: Path) -> bool:
+    return all(_spent(work / _place(check, encoder)).is_file() for encoder in check.encoders)
+
+
+def _place(check: Check, encoder: str) -> Path:
+    """An encoder's evaluation folder, as the command is told of it."""
+    return Path("results") / check.name / encoder.replace(":", "-")
+
+
+def _spent(place: Path) -> Path:
+    """What a command took: written when it has ended well."""
+    return place / "seconds.json"
 
 
 def _data(check: Check, work: Path) -> Path:

@@ -74,13 +74,11 @@ CHECKS = (
         encoders=_SOUND,
         options=(
             "--own-data",
-            "--lrs",
-            "1e-1,1e-2,1e-3",
-            *_settings(num_steps=300, eval_every=50, num_accumulated=1),
+            *_settings(lr=1e-2, num_steps=300, eval_every=50, num_accumulated=1),
         ),
         words="Four speakers, tested on digits that training never heard. Normalised log-mel must stay "
         "at chance, as above; what separates words from voices best need not be best here.",
-        write_root=write_voices,
+        write_root=partial(write_voices, per_speaker=25),
     ),
     Check(
         name="trials",
@@ -91,8 +89,8 @@ CHECKS = (
             "--own-data",
             *_settings(lr=1e-3, num_steps=200, eval_every=50, num_accumulated=1),
         ),
-        words="The 600 trials of single digits of four speakers; x-vectors trained on some ten other "
-        "speakers' sentences, a few seconds of each. So little is learned that no encoder can be good; "
+        words="The 600 trials of single digits of four speakers; x-vectors trained on sentences "
+        "of four others, chosen on those of two more. So little is learned that no encoder can be good; "
         "chance is 50.",
         write_root=write_trials,
     ),
@@ -100,15 +98,15 @@ CHECKS = (
         name="strings",
         title="Speech recognition",
         task="superb/asr",
-        encoders=_SOUND,
+        encoders=("logmel", "untrained:hubert", "hubert"),
         options=(
             "--own-data",
             *_settings(
                 **{"decoder.lexicon": "data/strings/lexicon.lst"},
                 lr=1e-3,
                 batch_size=16,
-                num_steps=250,
-                eval_every=125,
+                num_steps=200,
+                eval_every=100,
             ),
         ),
         words="Strings of three to five digits, trained with CTC on letters; greedy, and with a lexicon "
@@ -120,7 +118,10 @@ CHECKS = (
         title="Speaker diarization",
         task="superb/sd",
         encoders=_SOUND,
-        options=("--own-data", *_settings(lr=1e-3, batch_size=8, num_steps=200, eval_every=50)),
+        options=(
+            "--own-data",
+            *_settings(lr=1e-3, num_accumulated=1, num_steps=200, eval_every=50),
+        ),
         words="Two of the four speakers say digits, sometimes at once; words of the test were not in "
         "training. Whoever says nothing has 100.",
         write_root=partial(write_conversations, sizes={"train": 96, "dev": 12, "test": 24}),
@@ -188,6 +189,7 @@ CHECKS = (
                 short_side_px=72,
                 **{"augment.crop_px": 64, "views.short_side_px": 64},
                 batch_size=8,
+                num_epochs=15,
             ),
         ),
         words="The same videos.",

@@ -30,7 +30,7 @@ class Measured:
     """Of its first encoder."""
     results: tuple[TaskResult, ...]
     seconds: float
-    """Of all its commands, those before an interruption too."""
+    """Of all its commands."""
     pictures: tuple[Path, ...] = ()
     """Below the page's folder."""
 

@@ -39,7 +39,7 @@ def write_voices(media: Path, root: Path, *, per_speaker: int = 50) -> Path:
 def write_trials(media: Path, root: Path) -> Path:
     """The 600 trials that lie beside the digits; to train on, the speakers of other recordings.
 
-    These are readers of sentences and talking heads, a few seconds each, in pieces of 3 s.
+    These are six readers of sentences, of whom two are held out to choose on, in pieces of 3 s.
 
     Args:
         media: the folder of real media.
@@ -67,15 +67,13 @@ def _place(name: str) -> str:
 
 
 def _others(media: Path) -> Iterator[tuple[str, Path]]:
-    """Every other speaker's recordings: LibriSpeech's, LJ Speech's, one reader's, GRID's."""
+    """The recordings of six others: LibriSpeech's, LJ Speech's, one reader's."""
     sentences = media / "speech/sentences"
     for path in sorted(sentences.glob("librispeech_*")):
         yield f"libri{path.stem.split('_')[1].split('-')[0]}", path
     for name, pattern in (("lj", "ljspeech_*.wav"), ("reader", "speechbrain_spk1_*.wav")):
         for path in sorted(sentences.glob(pattern)):
             yield name, path
-    for path in sorted((media / "av/grid").glob("*.mpg")):
-        yield f"grid-{path.stem}", path
 
 
 def _pieces(sound: Audio) -> list[Audio]:
