@@ -51,7 +51,7 @@ def run_objectives(work: Path, *, quick: bool) -> SuiteResult:
     """All objectives one after the other, each in a process of its own; both kinds of step in turns."""
     made = describe_machine()
     num_actors = max(1, made["num_cores"] // 2)
-    num_rounds, num_steps = (2, 4) if quick else (5, 12)
+    num_rounds, num_steps = (2, 4) if quick else (3, 10)
     cases = toy_cases(work, num_actors)
     facts: list[FedStep] = []
     absent: dict[str, str] = {}
