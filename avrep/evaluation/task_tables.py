@@ -47,16 +47,16 @@ class TaskTable:
     published: tuple[Published, ...]
 
     def best(self, column: Column) -> set[str]:
-        """The encoders whose number is the column's best; none where there is nothing to beat."""
+        """The encoders whose number is the column's best; none where no other number is beaten."""
         found = {
             name: self.cells[name, column] for name in self.encoders if (name, column) in self.cells
         }
-        if len(found) < 2:
-            return set()
         values = {
             name: cell.metric.value * (1 if cell.metric.higher_is_better else -1)
             for name, cell in found.items()
         }
+        if len(set(values.values())) < 2:
+            return set()
         top = max(values.values())
         return {name for name, value in values.items() if value == top}
 

@@ -29,6 +29,8 @@ class Check:
     """Of `avrep evaluate`, behind encoder, task and root."""
     words: str
     """What was laid out, and what the numbers should look like."""
+    metrics: tuple[str, ...] = ()
+    """That the page tells; all if none is named."""
     write_root: WriteRoot | None = None
     """None: it is a folder of the real media already."""
     media: str = ""
@@ -38,6 +40,7 @@ class Check:
 _SOUND = ("logmel", "logmel-no-cmvn", "untrained:hubert", "hubert")
 _VIDEO = ("small-pixels", "colour-histogram", "untrained:rspnet", "rspnet", "cvrl")
 _TRAINED_VIDEO = ("untrained:rspnet", "rspnet", "cvrl")
+_VIDEO_METRICS = ("top1", "top1_change", "mean_class", "r@1", "r@5")
 _GMDCSA24 = "action/gmdcsa24_ucfstyle"
 
 
@@ -147,12 +150,13 @@ CHECKS = (
             *_settings(
                 **{
                     "few_shot.num_labels": "[1,5]",
-                    "robustness.disturbances": "[half_rate,double_rate,shuffled,reversed,recompressed]",
+                    "robustness.disturbances": "[half_rate,shuffled,reversed,recompressed]",
                 }
             ),
         ),
         words="Falls, sitting down, standing up and walking, by three people, each left out in turn. 33 "
         "videos tell very little: the intervals say so. The encoders were trained on moving shapes.",
+        metrics=_VIDEO_METRICS,
         media=_GMDCSA24,
     ),
     Check(
@@ -168,11 +172,12 @@ CHECKS = (
             *_settings(
                 short_side_px=72,
                 **{"augment.crop_px": 64, "views.short_side_px": 64},
-                batch_size=8,
+                batch_size=4,
                 num_epochs=10,
             ),
         ),
         words="The same videos.",
+        metrics=_VIDEO_METRICS,
         media=_GMDCSA24,
     ),
     Check(
@@ -188,11 +193,12 @@ CHECKS = (
             *_settings(
                 short_side_px=72,
                 **{"augment.crop_px": 64, "views.short_side_px": 64},
-                batch_size=8,
+                batch_size=4,
                 num_epochs=15,
             ),
         ),
         words="The same videos.",
+        metrics=_VIDEO_METRICS,
         media=_GMDCSA24,
     ),
     Check(

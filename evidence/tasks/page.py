@@ -59,15 +59,16 @@ def _section(measured: Measured, folder: Path) -> list[str]:
     lines = [f"## {check.title}", "", check.words, "", f"    {measured.command}", ""]
     lines += [f"| | {' | '.join(table.encoders)} | chance |"]
     lines += [f"|---|{'---:|' * (len(table.encoders) + 1)}"]
-    lines += [_row(table, column) for column in table.columns if _is_told(column, table.columns)]
+    lines += [_row(table, column) for column in table.columns if _is_told(column, table, check)]
     lines += ["", *(f"![{check.title}]({path.relative_to(folder)})" for path in measured.pictures)]
     return [*lines, ""]
 
 
-def _is_told(column: Column, columns: Sequence[Column]) -> bool:
-    """Of parts and their mean, the mean alone."""
-    parts = {other.part for other in columns if other[2:] == column[2:]}
-    return len(parts) == 1 or column.part.startswith("mean")
+def _is_told(column: Column, table: TaskTable, check: Check) -> bool:
+    """Of parts and their mean, the mean alone; of metrics, those that the check names."""
+    parts = {other.part for other in table.columns if other[2:] == column[2:]}
+    is_whole = len(parts) == 1 or column.part.startswith("mean")
+    return is_whole and (not check.metrics or column.metric in check.metrics)
 
 
 def _row(table: TaskTable, column: Column) -> str:

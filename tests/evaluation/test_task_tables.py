@@ -82,6 +82,8 @@ def test_the_lower_error_rate_is_the_best() -> None:
     table = tabulate([_result("a", 0.2), _result("b", 0.1), _result("c", 0.1)])
     assert table.best(Column("superb/pr", "", "superb", "per")) == {"b", "c"}
     assert tabulate([_result("a", 0.2)]).best(Column("superb/pr", "", "superb", "per")) == set()
+    equal = tabulate([_result("a", 0.2), _result("b", 0.2)])
+    assert equal.best(Column("superb/pr", "", "superb", "per")) == set()
 
 
 def test_the_table_as_markdown() -> None:

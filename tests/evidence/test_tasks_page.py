@@ -1,5 +1,6 @@
 """The page of the evaluators: of splits their mean alone, the best bold, chance where all have the same."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from avrep.evaluation.task_result import DataFacts, EncoderFacts, Metric, TaskResult
@@ -55,6 +56,17 @@ def test_a_check_is_a_table(tmp_path: Path) -> None:
         "",
     ]
     assert lines[-1] == "Commit 0123456789ab, one, 2 cores; 3 minutes in all."
+
+
+def test_only_metrics_that_are_asked_for_are_told(tmp_path: Path) -> None:
+    result = _result("a", "", _metric("top1", 0.5, 0.25), _metric("top1_sd", 0.2, None))
+    seen = Measured(
+        check=replace(_CHECK, metrics=("top1",)), command="x", results=(result,), seconds=1
+    )
+    write_tasks_page(tmp_path / "page.md", [seen], {})
+    text = (tmp_path / "page.md").read_text()
+    assert "| linear top1 | 50.0 [40.0, 60.0] | 25.0 |" in text
+    assert "top1_sd" not in text
 
 
 def test_what_is_no_share_is_not_told_in_percent(tmp_path: Path) -> None:
