@@ -88,6 +88,7 @@ def test_ranks_have_their_parts(synth_catalog: Catalog) -> None:
             assert_same(list(stream), list(batches(source, range(3), rank, 2)))
 
 
+@pytest.mark.slow
 def test_killed_actors_are_replaced_and_nothing_changes(synth_catalog: Catalog) -> None:
     source = make_source(synth_catalog)
     steps = range(24)

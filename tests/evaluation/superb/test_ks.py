@@ -127,5 +127,5 @@ def test_what_is_missing_is_told_with_the_tree(root: Path, tmp_path: Path) -> No
     with pytest.raises(ConfigError, match=r"23 missing: speech_commands_v0\.01/yes") as told:
         KeywordSpotting().read(tmp_path, "")
     assert "speech_commands_test_set_v0.01/" in str(told.value)
-    with pytest.raises(ConfigError, match=r"24 test sounds \(officially 3081\).*own_data"):
+    with pytest.raises(ConfigError, match=r"24 test sounds \(officially 3081\).*--own-data"):
         KeywordSpotting().read(root, "")

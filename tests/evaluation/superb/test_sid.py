@@ -63,7 +63,7 @@ def test_what_is_missing_is_told_with_the_tree(root: Path) -> None:
             SpeakerIdentification().read(root, "")
         assert "dev/wav/id10001/1zcIwhmdeo4/00001.wav" in str(told.value)
 
-    refused(r"officially 138361\).*own_data")
+    refused(r"officially 138361\).*--own-data")
     (root / "dev/wav/id10001/vid2/00001.wav").unlink()
     refused(r"1 missing: \*/wav/id10001/vid2/00001\.wav")
     (root / "veri_test_class.txt").write_text("4 id10001/vid1/00001.wav\n")

@@ -53,9 +53,7 @@ def test_the_official_layout(tmp_path: Path, parts: bool) -> None:
     )
     assert "2 training speakers (officially 1211)" in corpus.notes[0]
     assert "2 trials (officially 37720)" in corpus.notes[0]
-    with pytest.raises(
-        ConfigError, match=r"is not VoxCeleb1 .*: it has 2 training .* \(own_data\)"
-    ):
+    with pytest.raises(ConfigError, match=r"is not VoxCeleb1 .*: it has 2 training .* --own-data"):
         read_voxceleb1_trials(tmp_path)
 
 
