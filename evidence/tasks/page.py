@@ -14,7 +14,7 @@ _WORDS = """# The evaluators on real recordings
 Written by `python -m evidence.tasks`, from what `avrep evaluate` wrote. Small sets of real recordings
 are laid out as the data sets are that the evaluators read, and measured with baselines, with encoders
 that `make evidence` trained, and with the same untrained. This shows that each evaluator runs from
-files to figures and that its figures are sensible. It does not rank encoders: these were trained for
+files to figures, and whether these make sense. It does not rank encoders: these were trained for
 minutes on two cores, and the tests are small, as the 95 % intervals say. Figures are percent, but for
 minDCF, MTWV and ATWV.
 
