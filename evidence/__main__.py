@@ -33,6 +33,7 @@ def main() -> None:
     if unknown:
         parser.error(f"no method {', '.join(sorted(unknown))}; there are {', '.join(METHODS)}")
     work, seeds = chosen.work.resolve(), range(chosen.seeds)
+    chosen.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(chosen.threads)
     # What was measured stays measured: an interrupted command goes on where it stopped.
     for seed in seeds:

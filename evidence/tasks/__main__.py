@@ -16,10 +16,11 @@ import torch
 from avrep.errors import ConfigError
 from avrep.evaluation.result_files import find_results
 from benchmarks.machine import describe_machine
-from evidence.corpora import media_root, synthetic_catalog
+from evidence.corpora import media_folder, media_root, synthetic_catalog
 from evidence.motion import train_video
 from evidence.speech import digits_catalog, train_hubert
 from evidence.tasks.checks import CHECKS, Check
+from evidence.tasks.digits import FSDD
 from evidence.tasks.page import Measured, write_tasks_page
 from evidence.training import train_run
 
@@ -43,6 +44,10 @@ def main() -> None:
     made = describe_machine()
     work = chosen.work.resolve() / "tasks"
     try:
+        # Told before anything is trained.
+        for below in (FSDD, *(check.media for check in CHECKS if check.media)):
+            media_folder(below)
+        chosen.out.mkdir(parents=True, exist_ok=True)
         _name_runs(chosen.work.resolve(), work)
         for check in CHECKS:
             if check.name in (chosen.checks or names):

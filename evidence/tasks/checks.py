@@ -43,6 +43,13 @@ _TRAINED_VIDEO = ("untrained:rspnet", "rspnet", "cvrl")
 _VIDEO_METRICS = ("top1", "top1_change", "mean_class", "r@1", "r@5")
 _GMDCSA24 = "action/gmdcsa24_ucfstyle"
 
+_SMALL_CLIPS = {
+    "short_side_px": 72,
+    "augment.crop_px": 64,
+    "views.short_side_px": 64,
+    "batch_size": 4,
+}
+
 
 def _settings(**values: object) -> tuple[str, ...]:
     return tuple(word for key, value in values.items() for word in ("--set", f"{key}={value}"))
@@ -169,12 +176,7 @@ CHECKS = (
             "corpus",
             "--protocol",
             "attentive",
-            *_settings(
-                short_side_px=72,
-                **{"augment.crop_px": 64, "views.short_side_px": 64},
-                batch_size=4,
-                num_epochs=10,
-            ),
+            *_settings(**_SMALL_CLIPS, num_epochs=10),
         ),
         words="The same videos. Ten epochs of a dozen train videos are too few for the probe's query: it "
         "names one class.",
@@ -191,12 +193,7 @@ CHECKS = (
             "corpus",
             "--protocol",
             "finetune",
-            *_settings(
-                short_side_px=72,
-                **{"augment.crop_px": 64, "views.short_side_px": 64},
-                batch_size=4,
-                num_epochs=15,
-            ),
+            *_settings(**_SMALL_CLIPS, num_epochs=15),
         ),
         words="The same videos; a dozen to train on is next to nothing.",
         metrics=_VIDEO_METRICS,
