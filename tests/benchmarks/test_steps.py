@@ -43,7 +43,7 @@ def test_operations_are_those_counted_by_hand() -> None:
         return 2 * 12 * width**2 * tokens + 2 * 2 * tokens**2 * width
 
     # 2 x 4 x 4 cubes of 384 values, of which 8 are seen and 24 predicted, in each of two clips.
-    patches = 2 * 32 * 384 * 96
+    patches = 2 * 8 * 384 * 96
     forward = 4 * block(8, 96) + block(32, 48) + 2 * (8 * 96 * 48 + 24 * 48 * 384)
     # Backward has two products for each; but the patches' inputs need no gradient.
     assert cost.flops == pytest.approx(2 * (3 * forward + 2 * patches), rel=0.05)
