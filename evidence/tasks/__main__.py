@@ -3,6 +3,7 @@ docs/evaluators.md.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ from evidence.motion import train_video
 from evidence.speech import digits_catalog, train_hubert
 from evidence.tasks.checks import CHECKS, Check
 from evidence.tasks.digits import FSDD
-from evidence.tasks.page import Measured, write_tasks_page
+from evidence.tasks.page import Measured, Spent, write_tasks_page
 from evidence.training import train_run
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +42,6 @@ def main() -> None:
     if unknown := set(chosen.checks) - set(names):
         parser.error(f"no check {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     torch.set_num_threads(chosen.threads)
-    made = describe_machine()
     work = chosen.work.resolve() / "tasks"
     try:
         # Told before anything is trained.
@@ -57,7 +57,7 @@ def main() -> None:
     # Of all that were measured, whichever were chosen now.
     measured = [_measured(check, work, chosen.out) for check in CHECKS if _is_done(check, work)]
     page = chosen.out / "evaluators.md"
-    write_tasks_page(page, measured, made)
+    write_tasks_page(page, measured)
     print(f"page: {page}")
 
 
@@ -80,13 +80,20 @@ def _measure(check: Check, work: Path, num_threads: int) -> None:
     root = _data(check, work)
     for encoder in check.encoders:
         place = _place(check, encoder)
-        if _spent(work / place).is_file():
+        if _spent_file(work / place).is_file():
             continue
         words = [encoder, "--task", check.task, "--root", str(root), *check.options]
         print(f"avrep evaluate {' '.join(words)}", flush=True)
-        began_s = time.monotonic()
+        made, began_s = describe_machine(), time.monotonic()
         _avrep(work, num_threads, "evaluate", *words, "--out", str(place))
-        _spent(work / place).write_text(json.dumps(time.monotonic() - began_s), encoding="utf-8")
+        spent = Spent(
+            commit=made["commit"],
+            processor=made["processor"],
+            num_cores=made["num_cores"],
+            seconds=round(time.monotonic() - began_s, 1),
+        )
+        said = json.dumps(dataclasses.asdict(spent))
+        _spent_file(work / place).write_text(said, encoding="utf-8")
 
 
 def _measured(check: Check, work: Path, out: Path) -> Measured:
@@ -97,13 +104,15 @@ def _measured(check: Check, work: Path, out: Path) -> Measured:
             [f"avrep evaluate {check.encoders[-1]} --task {check.task} --root DIR", *check.options]
         ),
         results=tuple(find_results(places)),
-        seconds=sum(json.loads(_spent(place).read_text(encoding="utf-8")) for place in places),
+        spent=tuple(
+            Spent(**json.loads(_spent_file(place).read_text(encoding="utf-8"))) for place in places
+        ),
         pictures=_pictures(check, places[-1], out),
     )
 
 
 def _is_done(check: Check, work: Path) -> bool:
-    return all(_spent(work / _place(check, encoder)).is_file() for encoder in check.encoders)
+    return all(_spent_file(work / _place(check, encoder)).is_file() for encoder in check.encoders)
 
 
 def _place(check: Check, encoder: str) -> Path:
@@ -111,9 +120,9 @@ def _place(check: Check, encoder: str) -> Path:
     return Path("results") / check.name / encoder.replace(":", "-")
 
 
-def _spent(place: Path) -> Path:
-    """What a command took: written when it has ended well."""
-    return place / "seconds.json"
+def _spent_file(place: Path) -> Path:
+    """What a command ran on and took: written when it has ended well."""
+    return place / "spent.json"
 
 
 def _data(check: Check, work: Path) -> Path:

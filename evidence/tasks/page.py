@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from avrep.evaluation.task_result import TaskResult
 from avrep.evaluation.task_tables import Column, TaskTable, interval, shown, tabulate
@@ -22,6 +21,16 @@ minDCF, MTWV and ATWV.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spent:
+    """What a command ran on, and for how long."""
+
+    commit: str
+    processor: str
+    num_cores: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """What one check gave."""
 
@@ -29,28 +38,22 @@ class Measured:
     command: str
     """Of its first encoder."""
     results: tuple[TaskResult, ...]
-    seconds: float
-    """Of all its commands."""
+    spent: tuple[Spent, ...]
+    """On each of its commands."""
     pictures: tuple[Path, ...] = ()
     """Below the page's folder."""
 
 
-def write_tasks_page(page: Path, measured: Sequence[Measured], made: dict[str, Any]) -> None:
+def write_tasks_page(page: Path, measured: Sequence[Measured]) -> None:
     """Write the page.
 
     Args:
         page: the file.
         measured: of every check, in order.
-        made: commit and machine.
     """
-    lines = [_WORDS]
+    lines = [_WORDS.rstrip("\n")]
     for each in measured:
-        lines += _section(each, page.parent)
-    minutes = sum(each.seconds for each in measured) / 60
-    lines.append(
-        f"Commit {str(made.get('commit', ''))[:12]}, {made.get('processor', '')}, "
-        f"{made.get('num_cores', '')} cores; {minutes:.0f} minutes in all."
-    )
+        lines += ["", *_section(each, page.parent)]
     page.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -60,8 +63,17 @@ def _section(measured: Measured, folder: Path) -> list[str]:
     lines += [f"| | {' | '.join(table.encoders)} | chance |"]
     lines += [f"|---|{'---:|' * (len(table.encoders) + 1)}"]
     lines += [_row(table, column) for column in table.columns if _is_told(column, table, check)]
-    lines += ["", *(f"![{check.title}]({path.relative_to(folder)})" for path in measured.pictures)]
-    return [*lines, ""]
+    for path in measured.pictures:
+        lines += ["", f"![{check.title}]({path.relative_to(folder)})"]
+    return [*lines, "", _spent_words(measured.spent)]
+
+
+def _spent_words(spent: Sequence[Spent]) -> str:
+    """Each commit and machine once, in the order of the commands."""
+    commits = dict.fromkeys(each.commit for each in spent)
+    machines = dict.fromkeys(f"{each.processor}, {each.num_cores} cores" for each in spent)
+    minutes = sum(each.seconds for each in spent) / 60
+    return f"Commit {', '.join(commits)}; {'; '.join(machines)}; {minutes:.1f} minutes."
 
 
 def _is_told(column: Column, table: TaskTable, check: Check) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from avrep.evaluation.task_result import DataFacts, EncoderFacts, Metric, TaskResult
 from evidence.tasks.checks import CHECKS, Check
-from evidence.tasks.page import Measured, write_tasks_page
+from evidence.tasks.page import Measured, Spent, write_tasks_page
 
 _CHECK = Check(
     name="some", title="Some task", task="ucf101", encoders=("a", "b"), options=(), words="Words."
@@ -43,9 +43,13 @@ def test_a_check_is_a_table(tmp_path: Path) -> None:
         _result("b", "split 1", _metric("top1", 0.1, 0.25)),
         _result("b", "mean of 2 splits", _metric("top1", 0.4, 0.25)),
     ]
-    seen = Measured(check=_CHECK, command="avrep x", results=tuple(results), seconds=90)
-    made = {"commit": "0123456789abcdef", "processor": "one", "num_cores": 2}
-    write_tasks_page(tmp_path / "page.md", [seen, seen], made)
+    spent = (
+        Spent(commit="0123456", processor="one", num_cores=2, seconds=90),
+        Spent(commit="fedcba9+", processor="one", num_cores=2, seconds=33),
+        Spent(commit="0123456", processor="one", num_cores=2, seconds=3),
+    )
+    seen = Measured(check=_CHECK, command="avrep x", results=tuple(results), spent=spent)
+    write_tasks_page(tmp_path / "page.md", [seen, seen])
     lines = (tmp_path / "page.md").read_text().splitlines()
     assert lines.count("## Some task") == 2
     assert "    avrep x" in lines
@@ -55,15 +59,15 @@ def test_a_check_is_a_table(tmp_path: Path) -> None:
         "| linear top1_sd | 20.0 [10.0, 30.0] |  |  |",
         "",
     ]
-    assert lines[-1] == "Commit 0123456789ab, one, 2 cores; 3 minutes in all."
+    assert lines[-1] == "Commit 0123456, fedcba9+; one, 2 cores; 2.1 minutes."
 
 
 def test_only_metrics_that_are_asked_for_are_told(tmp_path: Path) -> None:
     result = _result("a", "", _metric("top1", 0.5, 0.25), _metric("top1_sd", 0.2, None))
     seen = Measured(
-        check=replace(_CHECK, metrics=("top1",)), command="x", results=(result,), seconds=1
+        check=replace(_CHECK, metrics=("top1",)), command="x", results=(result,), spent=()
     )
-    write_tasks_page(tmp_path / "page.md", [seen], {})
+    write_tasks_page(tmp_path / "page.md", [seen])
     text = (tmp_path / "page.md").read_text()
     assert "| linear top1 | 50.0 [40.0, 60.0] | 25.0 |" in text
     assert "top1_sd" not in text
@@ -71,8 +75,8 @@ def test_only_metrics_that_are_asked_for_are_told(tmp_path: Path) -> None:
 
 def test_what_is_no_share_is_not_told_in_percent(tmp_path: Path) -> None:
     result = _result("a", "", _metric("mtwv", 0.053, 0.0, in_percent=False))
-    seen = Measured(check=_CHECK, command="avrep x", results=(result,), seconds=1)
-    write_tasks_page(tmp_path / "page.md", [seen], {})
+    seen = Measured(check=_CHECK, command="avrep x", results=(result,), spent=())
+    write_tasks_page(tmp_path / "page.md", [seen])
     assert "| linear mtwv | 0.053 [-0.047, 0.153] | 0.0 |" in (tmp_path / "page.md").read_text()
 
 
