@@ -176,10 +176,15 @@ class _Sound:
         self._media = media
         self._stream = stream
         self._source_hz = source_hz
-        self._tick_samples = time_base(stream) * source_hz
+        tick_samples = time_base(stream) * source_hz
+        origin_samples = media.origin_s * source_hz
+        # Whole numbers: exact fractions would cost as much as decoding.
+        self._parts = tick_samples.denominator * origin_samples.denominator
+        self._tick_parts = tick_samples.numerator * origin_samples.denominator
+        self._origin_parts = origin_samples.numerator * tick_samples.denominator
         is_vorbis = stream.codec_context.codec.canonical_name == "vorbis"
         jitter_s = _VORBIS_JITTER_S if is_vorbis else _JITTER_S
-        self._jitter = max(jitter_s * source_hz, self._tick_samples * 3 / 2, Fraction(1))
+        self._jitter = math.floor(max(jitter_s * source_hz, tick_samples * 3 / 2, 1))
         self.num_frames = 0
         self.position = self._number_of(stream.start_time or 0)
         self.pieces: Iterator[tuple[int, npt.NDArray[np.float32]]] = self._decode()
@@ -222,7 +227,9 @@ class _Sound:
         self.pieces = self._decode()
 
     def _number_of(self, ticks: int) -> int:
-        return round(ticks * self._tick_samples - self._media.origin_s * self._source_hz)
+        """The sample nearest to a time stamp, the even one of two."""
+        whole, rest = divmod(ticks * self._tick_parts - self._origin_parts, self._parts)
+        return whole + (2 * rest + whole % 2 > self._parts)
 
     def _decode(self) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
         expected: int | None = None
@@ -283,7 +290,11 @@ def _mono(frame: av.AudioFrame) -> npt.NDArray[np.float32]:
     kind = frame.format.packed.name
     # Floats may hold anything; what is no number is made silence when the interval is whole.
     with np.errstate(invalid="ignore", over="ignore"):
-        mono = samples.mean(axis=0, dtype=np.float64)
+        mono = (
+            samples.mean(axis=0, dtype=np.float64)
+            if channels > 1
+            else samples[0].astype(np.float64)
+        )
         if kind == "u8":
             mono -= _FULL_SCALE["u8"]
         return (mono / _FULL_SCALE.get(kind, 1.0)).astype(np.float32)

@@ -311,6 +311,17 @@ def test_channels_are_averaged_and_overshoot_is_clipped() -> None:
     assert sound(loud, 0.5, 1.0).max() == 1.0
 
 
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg command")
+@pytest.mark.parametrize(("codec", "container"), [("ac3", "spdif"), ("dca", "dts")])
+def test_a_coded_stream_dressed_up_as_pcm_is_decoded(codec: str, container: str) -> None:
+    tone = "-f lavfi -i sine=440:r=48000:d=3 -ac 2"
+    command = f"ffmpeg -v error {tone} -c:a {codec} -strict -2 -b:a 640k -f {container} -"
+    coded = subprocess.run(command.split(), capture_output=True, check=True).stdout
+    dressed = write_wav(np.frombuffer(coded[: len(coded) // 4 * 4], "<i2").reshape(-1, 2), 48000)
+    power = np.abs(np.fft.rfft(sound(dressed, 1.0, 2.0))) ** 2
+    assert power[440] > 0.95 * power.sum()
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
 def test_samples_that_are_no_sound_do_not_spread(value: float) -> None:
     samples = np.full(16000, 0.25, np.float32)
