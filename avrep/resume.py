@@ -30,6 +30,8 @@ MAY_CHANGE_ON_RESUME = frozenset(
         "data.storage.first_wait_s",
         "data.storage.timeout_s",
         "data.max_failure_share",
+        # Where the first weights lay, which a run that goes on does not read.
+        "start.run",
         "train.activation_checkpointing",
         "train.compile",
         "train.device",
@@ -52,7 +54,8 @@ MAY_CHANGE_ON_RESUME = frozenset(
         "train.keep_best.mode",
     }
 )
-"""Config values that do not decide what is computed; which items are read, a digest watches."""
+"""Config values that do not decide what is computed; which items are read, a digest watches. Those
+of `evaluation` may change as well."""
 
 
 def check_same_run(
@@ -68,7 +71,7 @@ def check_same_run(
         for path, change in differences(
             _with_defaults(state.config), config.model_dump(mode="json")
         ).items()
-        if _one_name_for_all(path) not in MAY_CHANGE_ON_RESUME
+        if not _may_change(path)
     }
     if changed:
         listed = ", ".join(f"{path}: {change}" for path, change in changed.items())
@@ -104,6 +107,7 @@ def forget_after(path: Path, step: int) -> None:
     write_in_place("".join(kept), path)
 
 
-def _one_name_for_all(path: str) -> str:
-    """`data.x` for `corpora.NAME.x`: what may change of one corpus may change of any."""
-    return re.sub(r"^corpora\.[^.]+\.", "data.", path)
+def _may_change(path: str) -> bool:
+    # What may change of one corpus may change of any; an evaluation trains nothing.
+    name = re.sub(r"^corpora\.[^.]+\.", "data.", path)
+    return name in MAY_CHANGE_ON_RESUME or name.startswith("evaluation.")

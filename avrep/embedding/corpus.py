@@ -10,7 +10,7 @@ import torch
 
 from avrep.embedding.job import EmbedConfig, EmbedJob, plan_job
 from avrep.embedding.part import PartDone, PartMaker
-from avrep.embedding.store import FACTS, num_rows, part_path, read_notes
+from avrep.embedding.store import FACTS, num_rows, part_path, parts_folder, read_notes
 from avrep.media.claimed_folder import claim_folder, write_claim
 from avrep.pipeline.quarantine import QuarantineWriter, release
 from avrep.types import Address, Failure
@@ -119,7 +119,7 @@ def make_here(job: EmbedJob, parts: Sequence[int]) -> Iterator[PartDone]:
 
 def _finish(job: EmbedJob) -> EmbedSummary:
     """Sum the parts up, and list what failed in them."""
-    for left in job.out.glob("*.partial"):
+    for left in parts_folder(job.out).glob("*.partial"):
         left.unlink(missing_ok=True)
     release(job.out)
     quarantine = QuarantineWriter(job.out, 0)

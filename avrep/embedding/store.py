@@ -2,11 +2,12 @@
 
 FEATURES/
     features.json           what the vectors are of; with a summary in it once all parts are there
-    part-000000.parquet     key, start_s, end_s, vector: the clips of a run of the catalogue's rows
+    clips/                  one table, for any reader of Parquet
+        part-000000.parquet key, start_s, end_s, vector: the clips of a run of the catalogue's rows
     quarantine/             items that could not be used, and why; see `avrep.pipeline.quarantine`
 
 Each part says in its metadata (key "avrep", JSON) which encoder made it, of which catalogue, with
-what config and versions. Any reader of Parquet reads the whole folder as one table.
+what config and versions.
 """
 
 import json
@@ -27,8 +28,9 @@ from avrep.media.catalog import Catalog
 from avrep.media.claimed_folder import read_claim
 from avrep.media.put_in_place import put_in_place
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 FACTS = "features.json"
+_CLIPS = "clips"
 _METADATA_KEY = b"avrep"
 _ROWS_PER_GROUP = 1024
 
@@ -176,7 +178,12 @@ class FeatureStore:
 
 
 def part_path(folder: Path, part: int) -> Path:
-    return folder / f"part-{part:06d}.parquet"
+    return parts_folder(folder) / f"part-{part:06d}.parquet"
+
+
+def parts_folder(folder: Path) -> Path:
+    """The table's folder in that of the features: nothing else is in it, for readers read it all."""
+    return folder / _CLIPS
 
 
 def write_part(path: Path, rows: FeatureRows, notes: PartNotes) -> None:
@@ -204,6 +211,7 @@ def write_part(path: Path, rows: FeatureRows, notes: PartNotes) -> None:
         ],
         schema=schema,
     )
+    path.parent.mkdir(exist_ok=True)
     # Of its own, so that two writers of one part, which write the same, do not share a file.
     partial = path.with_name(f"{path.stem}.{_own_name()}.partial")
     # Vectors repeat nothing that a dictionary would save.

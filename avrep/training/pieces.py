@@ -6,9 +6,10 @@ whole, its header says which: under `pieces`, {name: {"whole": shape, "first": o
 
 import json
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -236,5 +237,25 @@ def _check_complete(name: str, stored: Sequence[_Stored]) -> None:
         and all(f + n <= w for f, n, w in zip(piece.first, piece.shape, whole, strict=True))
         for piece in stored
     )
-    if not fits or sum(math.prod(piece.shape) for piece in stored) != math.prod(whole):
+    num_elements = sum(math.prod(piece.shape) for piece in stored)
+    if not fits or num_elements != math.prod(whole) or _overlap(stored):
         raise ValueError(f"the pieces of {name} do not make it up")
+
+
+def _overlap(stored: Sequence[_Stored]) -> bool:
+    """Whether an element is in two pieces, all of which are of a tensor with as many dimensions."""
+    if len(stored) < 2 or not stored[0].whole:
+        return len(stored) > 1
+    # In the order of the first dimension: shards along it meet at most their neighbour.
+    pieces = sorted(stored, key=lambda piece: piece.first)
+    for place, piece in enumerate(pieces):
+        end = piece.first[0] + piece.shape[0]
+        for other in takewhile(lambda other: other.first[0] < end, pieces[place + 1 :]):
+            if all(a < b + m and b < a + n for a, n, b, m in _sides(piece, other)):
+                return True
+    return False
+
+
+def _sides(one: _Stored, other: _Stored) -> Iterator[tuple[int, int, int, int]]:
+    """Of each dimension, beginning and length of both."""
+    return zip(one.first, one.shape, other.first, other.shape, strict=True)

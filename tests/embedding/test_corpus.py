@@ -24,7 +24,7 @@ from avrep.embedding.batching import Batcher
 from avrep.embedding.corpus import EmbedSummary, embed_corpus, make_here
 from avrep.embedding.job import EmbedConfig, EmbedJob
 from avrep.embedding.part import PartDone
-from avrep.embedding.store import FeatureStore, part_path
+from avrep.embedding.store import FeatureStore, part_path, parts_folder
 from avrep.errors import ConfigError, ShardError
 from avrep.media.catalog import Catalog, write_catalog
 from avrep.models.features import Encoder, Features
@@ -62,7 +62,8 @@ def made(tiny_run: Path, damaged: Catalog, tmp_path_factory: pytest.TempPathFact
 
 def contents(folder: Path) -> dict[str, bytes]:
     """All that a folder of features holds, but for the hour at which items were listed as unusable."""
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    paths = [path for below in (folder, parts_folder(folder)) for path in below.iterdir()]
+    return {path.name: path.read_bytes() for path in paths if path.is_file()}
 
 
 def test_vectors_are_the_encoders_of_the_clips_of_evaluation(
@@ -118,7 +119,9 @@ def test_any_reader_of_parquet_reads_it_and_each_part_says_what_it_is(
     damaged: Catalog,
 ) -> None:
     store, _, _ = made
-    table = pq.read_table(sorted(store.path.glob("*.parquet"))[1])
+    whole = pq.read_table(parts_folder(store.path))
+    assert whole["key"].to_pylist() == list(store.read().keys)
+    table = pq.read_table(part_path(store.path, 1))
     assert table.column_names == ["key", "start_s", "end_s", "vector"]
     assert str(table.schema.field("vector").type) == "fixed_size_list<element: float not null>[32]"
     facts = json.loads(table.schema.metadata[b"avrep"])
@@ -147,7 +150,7 @@ def test_order_and_kills_do_not_matter_and_nothing_is_made_twice(
         """Backwards, and killed after every other part."""
         for number, done in enumerate(make_here(job, parts[::-1])):
             tried.append(parts[::-1][number])
-            (job.out / "part-000000.elsewhere-1.partial").write_bytes(b"left behind")
+            (parts_folder(job.out) / "part-000000.elsewhere-1.partial").write_bytes(b"left behind")
             yield done
             if number == 1:
                 raise KeyboardInterrupt
@@ -301,7 +304,7 @@ def test_killed_at_random_moments_it_goes_on(
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_ROOT), *sys.path])}
     for num_parts in (1, 3):
         with subprocess.Popen(command, env=environment) as job:
-            while len(list(out.glob("part-*.parquet"))) < num_parts or not out.is_dir():
+            while len(list(parts_folder(out).glob("part-*.parquet"))) < num_parts or not out.is_dir():
                 assert job.poll() is None
                 time.sleep(0.005)
             time.sleep(0.02 * num_parts)

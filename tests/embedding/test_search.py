@@ -160,11 +160,11 @@ def test_a_larger_store_takes_no_more_memory(tmp_path: Path) -> None:
 def test_what_is_not_a_finished_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no features at .*; make them: avrep embed RUN CORPUS"):
         FeatureStore.open(tmp_path)
-    write_claim(tmp_path, FACTS, {"version": 1})
+    write_claim(tmp_path, FACTS, {"version": 2})
     with pytest.raises(ConfigError, match="is not finished; start the same avrep embed again"):
         FeatureStore.open(tmp_path)
     write_claim(tmp_path, FACTS, {"version": 7, "summary": {}})
-    with pytest.raises(ConfigError, match="holds features of version 7, not 1"):
+    with pytest.raises(ConfigError, match="holds features of version 7, not 2"):
         FeatureStore.open(tmp_path)
     store = write_store(tmp_path, np.ones((4, 2), np.float32), 1, part_rows=2)
     part_path(tmp_path, 1).unlink()

@@ -148,6 +148,16 @@ _SECRETS = (
     "secrets/store.yaml",
     "deep/down/id_ed25519",
     "kubeconfig.yaml",
+    ".envrc",
+    ".git-credentials",
+    ".pypirc",
+    ".docker/config.json",
+    ".boto",
+    ".s3cfg",
+    ".huggingface/token",
+    ".passwd-s3fs",
+    "deep/rclone.conf",
+    "id_ecdsa",
 )
 _TRAVELS = (
     "configs/quickstart.yaml",

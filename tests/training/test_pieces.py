@@ -64,6 +64,16 @@ def test_regions_are_put_together(tmp_path: Path) -> None:
         PieceFiles(paths[:2])
     with pytest.raises(ValueError, match="the pieces of a do not make it up"):
         PieceFiles([*paths, paths[0]])
+    # As many elements as there should be, but twice the same.
+    twice = [_written(tmp_path / f"twice{n}", whole[:2], (4, 3), (0, 0)) for n in range(2)]
+    with pytest.raises(ValueError, match="the pieces of a do not make it up"):
+        PieceFiles(twice)
+    crossing = [
+        _written(tmp_path / "x0", whole[:, :2], (4, 3), (0, 0)),
+        _written(tmp_path / "x1", whole[:2, 1:], (4, 3), (2, 1)),
+    ]
+    with pytest.raises(ValueError, match="the pieces of a do not make it up"):
+        PieceFiles(crossing)
 
 
 @pytest.mark.parametrize(
