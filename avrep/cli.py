@@ -10,6 +10,7 @@ from rich.console import Console
 
 from avrep.corpus_commands import label, num_cores, pack
 from avrep.errors import AvrepError, LayoutError
+from avrep.option_checks import on_this_machine
 from avrep.run_commands import Groups, Overrides, replay, report, train
 from avrep.search_commands import embed, search
 from avrep.task_commands import compare, evaluate
@@ -26,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Out = Annotated[Path, typer.Option("--out", "-o", help="Where to write.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Where to write.", callback=on_this_machine)]
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -86,7 +87,9 @@ def index(
 def inspect(
     catalog: Annotated[Path | None, typer.Argument(help="A catalogue of avrep index.")] = None,
     recipe: Annotated[Path | None, typer.Option(help="A config: draw what its model sees.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="The PNG to write.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The PNG to write.", callback=on_this_machine)
+    ] = None,
     items: Annotated[int, typer.Option(min=1, help="Items on the recipe's sheet.")] = 4,
     overrides: Overrides = None,
 ) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from avrep.option_checks import on_this_machine
+
 Corpus = Annotated[Path, typer.Argument(help="A catalogue of avrep index.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="All cores if not given.")]
 
@@ -18,7 +20,13 @@ def num_cores() -> int:
 def pack(
     catalog: Corpus,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="A folder; a pack that was killed goes on in it.")
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="A folder; a pack that was killed goes on in it.",
+            callback=on_this_machine,
+        ),
     ] = Path("packed"),
     copy: Annotated[bool, typer.Option("--copy", help="Keep every byte, code nothing.")] = False,
     overrides: Annotated[
@@ -63,7 +71,13 @@ def pack(
 def label(
     catalog: Corpus,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="A folder; labels that were killed go on in it.")
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="A folder; labels that were killed go on in it.",
+            callback=on_this_machine,
+        ),
     ] = Path("labels"),
     clusters: Annotated[int, typer.Option(min=2, help="HuBERT: 100, then 500 of a layer.")] = 100,
     run: Annotated[

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from avrep.option_checks import on_this_machine
+
 Groups = Annotated[
     Literal["class", "corpus"],
     typer.Option(help="What videos named gNN share: a recording in a class, or across classes."),
@@ -19,7 +21,9 @@ Overrides = Annotated[
 
 def train(
     config: Annotated[Path, typer.Argument(help="A YAML config; see configs/.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Where to write.")] = Path("runs/run"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Where to write.", callback=on_this_machine)
+    ] = Path("runs/run"),
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last checkpoint.")
     ] = False,
@@ -48,7 +52,7 @@ def train(
         print(f"ended by {name}, with a checkpoint; the same command goes on with --resume")
         # As a shell reports a command that a signal ended.
         raise typer.Exit(128 + ended_by)
-    # Encoders of sound are not evaluated yet.
+    # Without a task, encoders of video alone are evaluated.
     print(f"run in {out}; next: avrep {'evaluate' if loaded.video_encoder else 'report'} {out}")
 
 
@@ -71,7 +75,12 @@ def replay(
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The PNG of its clips; in the run's folder if not given."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="The PNG of its clips; in the run's folder if not given.",
+            callback=on_this_machine,
+        ),
     ] = None,
 ) -> None:
     """Make a step of a run again and take it apart: losses, gradients, layers, and the clips.

@@ -1,5 +1,6 @@
 """Commands of `avrep` for the vectors of a corpus: making them, and looking among them."""
 
+import math
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,13 +9,20 @@ import typer
 
 from avrep.corpus_commands import Corpus, num_cores
 from avrep.errors import ConfigError
+from avrep.option_checks import on_this_machine
 
 
 def embed(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
     catalog: Corpus,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="A folder; a job that was killed goes on in it.")
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="A folder; a job that was killed goes on in it.",
+            callback=on_this_machine,
+        ),
     ] = Path("features"),
     kind: Annotated[
         Literal["video", "audio"] | None,
@@ -24,9 +32,11 @@ def embed(
         int | None, typer.Option(min=1, max=1000, help="Clips an item, evenly spaced; 4.")
     ] = None,
     every: Annotated[
-        float | None, typer.Option(min=0.01, help="Or a clip at every so many seconds.")
+        float | None, typer.Option(min=0.01, max=3600, help="Or a clip at every so many seconds.")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Clips that the encoder sees at a time.")] = 32,
+    batch: Annotated[
+        int, typer.Option(min=1, max=4096, help="Clips that the encoder sees at a time.")
+    ] = 32,
     workers: Annotated[
         int | None,
         typer.Option(min=0, help="All GPUs, or cores, if not given; 0: here, without Ray."),
@@ -90,9 +100,9 @@ def search(
     one_per_item: Annotated[
         bool, typer.Option("--one-per-item", help="Of each item its nearest clip only.")
     ] = False,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The PNG to write.")] = Path(
-        "nearest.png"
-    ),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The PNG to write.", callback=on_this_machine)
+    ] = Path("nearest.png"),
     run: Annotated[Path | None, typer.Option(help="The run, if it was moved since.")] = None,
     corpus: Annotated[
         Path | None, typer.Option(help="The catalogue, if it was moved since.")
@@ -115,14 +125,15 @@ def search(
 
     if sum(asked is not None for asked in (like, image, sound)) != 1:
         raise ConfigError("say what to look for: one of --like FILE, --image FILE, --sound FILE")
+    place = _place(like or sound or "")
     store = FeatureStore.open(features)
     catalog = store.open_catalog(corpus)
     with waiting("searching"):
         asker = Asker(store, run)
         if like is not None:
-            query = asker.like(*_place(like))
+            query = asker.like(*place)
         elif sound is not None:
-            query = asker.sound(*_place(sound))
+            query = asker.sound(*place)
         else:
             query = asker.image(image or Path())
         hits = nearest_clips(
@@ -144,6 +155,11 @@ def _place(text: str) -> tuple[Path, float | None]:
     if not at or Path(text).is_file():
         return Path(text), None
     try:
-        return Path(file), float(seconds)
+        at_s = float(seconds)
     except ValueError:
-        raise ConfigError(f"{text}: write it as FILE@SECONDS, e.g. clip.mp4@12.5") from None
+        at_s = math.nan
+    if not 0 <= at_s < math.inf:
+        raise ConfigError(
+            f"{text}: write it as FILE@SECONDS, counted from its start, e.g. clip.mp4@12.5"
+        )
+    return Path(file), at_s

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from avrep.option_checks import on_this_machine
 from avrep.run_commands import Groups, Overrides
 
 _TASK = "With --task"
@@ -34,6 +35,7 @@ def evaluate(
             "--out",
             "-o",
             help="Where results go; RUN/evaluation, or evaluation/ENCODER.",
+            callback=on_this_machine,
             rich_help_panel=_TASK,
         ),
     ] = None,
@@ -159,7 +161,13 @@ def compare(
         list[Path], typer.Argument(help="Runs' folders, or evaluation folders of other encoders.")
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="The new files: OUT.md, OUT.tex and OUT.png.")
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="The new files: OUT.md, OUT.tex and OUT.png.",
+            callback=on_this_machine,
+        ),
     ] = Path("comparison"),
     every: Annotated[
         bool, typer.Option("--all-metrics", help="Every metric; else each task's leading one.")

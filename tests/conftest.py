@@ -7,6 +7,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -24,6 +25,11 @@ _MEDIA_CANDIDATES = (
     os.environ.get("AVREP_MEDIA"),
     str(Path(__file__).parents[2] / "shared" / "media"),
 )
+
+
+# A busy machine proves nothing about the code.
+settings.register_profile("avrep", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("avrep")
 
 
 @pytest.hookimpl(wrapper=True)

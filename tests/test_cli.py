@@ -92,6 +92,12 @@ def test_the_installed_command_is_this_one() -> None:
         (["label", "none.parquet"], "no catalogue at"),
         (["embed", "none", "none.parquet"], "no run at none; make one: avrep train CONFIG"),
         (["search", "none", "--like", "a"], "no features at none; make them: avrep embed RUN"),
+        (["search", "none", "--like", "a.mp4@-1"], "a.mp4@-1: write it as FILE@SECONDS"),
+        (
+            ["embed", "r", "c.parquet", "-o", "s3://b/x"],
+            "--out s3://b/x: write to a folder of this",
+        ),
+        (["train", str(QUICKSTART), "-o", "gs://b/x"], "checkpoints alone go to a store"),
         (["search", "none"], "say what to look for: one of --like FILE, --image FILE, --sound"),
         (["demo", "--data", "none"], "--data none: no such folder"),
         (["demo", "--splits", "x", "--fold", "zero"], "--fold zero: give the number"),
@@ -119,6 +125,10 @@ def test_debug_shows_the_traceback(avrep: Callable[..., Done], words: list[str])
 def test_unknown_commands_and_options_are_refused(avrep: Callable[..., Done]) -> None:
     assert avrep("indxe").status == 2
     assert avrep("index", "--colour").status == 2
+    for option in (("--every", "nan"), ("--every", "4000"), ("--batch", "5000")):
+        refused = avrep("embed", "run", "corpus.parquet", *option)
+        assert refused.status == 2
+        assert f"Invalid value for '{option[0]}'" in refused.stderr
 
 
 def test_index_inspect_and_a_recipes_sheet(
@@ -287,4 +297,4 @@ def test_a_corpus_is_embedded_and_searched(
     assert done.status == 2
     assert "search it by --like FILE or --image FILE" in done.stderr
     done = avrep("search", "features", "--like", f"{video.key}@later")
-    assert "write it as FILE@SECONDS, e.g. clip.mp4@12.5" in done.stderr
+    assert "write it as FILE@SECONDS, counted from its start" in done.stderr

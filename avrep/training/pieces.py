@@ -9,7 +9,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -249,8 +248,9 @@ def _overlap(stored: Sequence[_Stored]) -> bool:
     # In the order of the first dimension: shards along it meet at most their neighbour.
     pieces = sorted(stored, key=lambda piece: piece.first)
     for place, piece in enumerate(pieces):
-        end = piece.first[0] + piece.shape[0]
-        for other in takewhile(lambda other: other.first[0] < end, pieces[place + 1 :]):
+        for other in pieces[place + 1 :]:
+            if other.first[0] >= piece.first[0] + piece.shape[0]:
+                break
             if all(a < b + m and b < a + n for a, n, b, m in _sides(piece, other)):
                 return True
     return False

@@ -304,7 +304,9 @@ def test_killed_at_random_moments_it_goes_on(
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_ROOT), *sys.path])}
     for num_parts in (1, 3):
         with subprocess.Popen(command, env=environment) as job:
-            while len(list(parts_folder(out).glob("part-*.parquet"))) < num_parts or not out.is_dir():
+            while (
+                len(list(parts_folder(out).glob("part-*.parquet"))) < num_parts or not out.is_dir()
+            ):
                 assert job.poll() is None
                 time.sleep(0.005)
             time.sleep(0.02 * num_parts)
