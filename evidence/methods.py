@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from evidence.cells import Cell
+from evidence.drawn_offsets import DRAWN_OFFSETS
 from evidence.motion import measure_motion
 from evidence.pictures import measure_masked
 from evidence.speech import SPEECH
@@ -22,4 +23,5 @@ METHODS: dict[str, Measure] = {
     "vjepa": partial(measure_motion, "vjepa"),
     **SPEECH,
     **SYNCHRONY,
+    **DRAWN_OFFSETS,
 }

@@ -40,7 +40,7 @@ _NUM_FRAMES = 70
 """2.8 s of items of 3 s: 34 windows of 4 frames, the middle 14 of which have sound at every shift."""
 _CHANCE = 1 / (2 * REACH + 1)
 _BATCH = 16
-_BASELINE = "correlation of how much pictures change with how loud the sound is"
+BASELINE = "correlation of how much pictures change with how loud the sound is"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +127,7 @@ def _cell(
         trained=trained,
         untrained=untrained,
         baseline=by_hand,
-        baseline_name="" if by_hand is None else _BASELINE,
+        baseline_name="" if by_hand is None else BASELINE,
         chance=chance,
         note=note,
         facts=facts,
