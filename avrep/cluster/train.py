@@ -18,6 +18,7 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 
 from avrep.assemble import build_objective, check_catalogs, checkpoint_store, training_sources
 from avrep.cluster.appended_lines import AppendedLines
+from avrep.cluster.ended import forget_end, noting_end, why_ended
 from avrep.cluster.even_ranks import keep_even_ranks, num_even_ranks, visits_of_corpora
 from avrep.cluster.gpus import registered_gpus, takes_gpus, wait_notice
 from avrep.cluster.run_gauges import RunGauges
@@ -29,6 +30,7 @@ from avrep.pretrain import pretrain, with_absolute_paths
 from avrep.resume import check_same_run
 from avrep.training.checkpoint import read_state
 from avrep.training.guard import told, why_stopped
+from avrep.training.parallel import sum_over_ranks
 
 Told = Callable[[str], None]
 """Called with each new line of `metrics.jsonl`."""
@@ -60,12 +62,14 @@ def train_on_ray(
     Raises:
         ConfigError: the folder holds a run already and `resume` is not set, or none and it is set;
             there are fewer GPUs than trainers, and none will come; or what the trainers refuse.
+        FailureBudgetExceeded: too many items could not be used.
         StepNotFinite: a loss or a gradient was not finite; the step and its clips are named.
         AvrepError: trainers died more often than `train.max_restarts` allows.
     """
     run_dir, config = run_dir.resolve(), with_absolute_paths(config)
     _check(config, run_dir, resume)
     use_gpu = _use_gpu(config, can_grow=can_grow)
+    forget_end(run_dir)
     trainer = TorchTrainer(
         _train_as_rank,
         train_loop_config={
@@ -85,7 +89,9 @@ def train_on_ray(
         try:
             trainer.fit()
         except TrainingFailedError as error:
-            raise _told_plainly(error) from error
+            raise why_ended(run_dir) or _told_plainly(error) from error
+    if ended := why_ended(run_dir):
+        raise ended
     if incident := why_stopped(run_dir):
         raise StepNotFinite(told(incident, run_dir))
 
@@ -136,19 +142,23 @@ def _scaling(config: RunConfig, use_gpu: bool) -> ray.train.ScalingConfig:
 def _train_as_rank(given: dict[str, Any]) -> None:
     config = parse_config(given["config"], "the run's config")
     run_dir = Path(given["run_dir"])
+    # Started again where that mends nothing; on a shared file system not all may see the note yet.
+    if sum_over_ranks([why_ended(run_dir) is not None])[0]:
+        return
     if not keep_even_ranks(num_even_ranks(visits_of_corpora(config), dist.get_world_size())):
         return
     # After a death there may be a checkpoint where there was none at the start.
     resume = bool(given["must_resume"] or checkpoint_store(config, run_dir).checkpoints())
     gauges = RunGauges(run_dir)
     try:
-        pretrain(
-            config,
-            run_dir,
-            open_stream=stream_of(config.data),
-            resume=resume,
-            on_step=gauges.add,
-        )
+        with noting_end(run_dir):
+            pretrain(
+                config,
+                run_dir,
+                open_stream=stream_of(config.data),
+                resume=resume,
+                on_step=gauges.add,
+            )
     except StepNotFinite:
         # All of them come here; started again, they would again. The driver reads why.
         return
