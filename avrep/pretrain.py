@@ -65,7 +65,7 @@ def pretrain(
     """Train as the config says, from the start or from the newest checkpoint.
 
     Where `torch.distributed` is initialised this is one rank of several, and all of them call it,
-    with a folder that all of them see.
+    with a folder that all of them see, each with a GPU of its own as torch's current one.
 
     Args:
         config: what to train on what.

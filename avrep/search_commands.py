@@ -2,6 +2,7 @@
 
 import math
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -41,6 +42,10 @@ def embed(
         int | None,
         typer.Option(min=0, help="All GPUs, or cores, if not given; 0: here, without Ray."),
     ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"],
+        typer.Option(help="auto: GPUs if there are any; cuda: also those that a cluster starts."),
+    ] = "auto",
 ) -> None:
     """Write a vector for every clip of a corpus: Parquet with key, start_s, end_s and vector.
 
@@ -51,7 +56,7 @@ def embed(
     Example: `avrep embed runs/first corpus.parquet -o features` or, of long videos,
     `avrep embed runs/first corpus.parquet -o features --every 2`
     """
-    from avrep.embedding.corpus import embed_corpus
+    from avrep.embedding.corpus import embed_corpus, make_here
     from avrep.embedding.job import EmbedConfig
     from avrep.media.catalog import Catalog
     from avrep.pipeline.quarantine import read_quarantine
@@ -70,16 +75,21 @@ def embed(
     with ExitStack() as stack:
         if workers == 0:
             progress = stack.enter_context(count_progress("embedding", "items"))
-            summary = embed_corpus(run, catalog, out, config, progress=progress)
+            here = partial(make_here, device=device)
+            summary = embed_corpus(run, catalog, out, config, run_parts=here, progress=progress)
         else:
             from avrep.cluster.embed import embed_on_ray
             from avrep.cluster.session import ray_session
 
             with waiting("starting Ray"):
-                stack.enter_context(ray_session(workers or num_cores()))
+                can_grow = stack.enter_context(ray_session(workers or num_cores()))
             progress = stack.enter_context(count_progress("embedding", "items"))
             summary = embed_on_ray(
-                run, catalog, out, config, num_workers=workers, progress=progress
+                *(run, catalog, out, config),
+                num_workers=workers,
+                device=device,
+                can_grow=can_grow,
+                progress=progress,
             )
     print(f"{summary.line()}; in {out}")
     if summary.num_failed:

@@ -112,20 +112,19 @@ def measure(case: StepCase, setting: Setting) -> StepCost:
 
     with FlopCounterMode(display=False) as counter:
         ours()
+    # Before the peer has weights, gradients and averages there too.
+    peak_bytes = _peak_bytes(ours, device)
     steps: list[Step] = [ours]
     if case.method in PEERS:
         steps.append(peer_step(objective, config, batch, setting.precision))
     times = _in_turns(steps, setting)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        ours()
     return StepCost(
         num_parameters=sum(p.numel() for p in objective.parameters() if p.requires_grad),
         num_clips=len(batch.views) * setting.num_items,
         step_s=spread(times[0]),
         flops=float(counter.get_total_flops()),
         product_flops=_product_flops(setting),
-        peak_bytes=torch.cuda.max_memory_allocated() if device.type == "cuda" else None,
+        peak_bytes=peak_bytes,
         peer_ratio=_ratio(times[1], times[0]) if len(times) > 1 else None,
     )
 
@@ -159,6 +158,15 @@ def _seconds(work: Callable[[], object], setting: Setting) -> float:
     if setting.device == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - began_s
+
+
+def _peak_bytes(step: Step, device: torch.device) -> int | None:
+    """Of a GPU's memory, in one step; what else lies there counts too. None: it is no GPU."""
+    if device.type != "cuda":
+        return None
+    torch.cuda.reset_peak_memory_stats(device)
+    step()
+    return torch.cuda.max_memory_allocated(device)
 
 
 def _product_flops(setting: Setting) -> float:

@@ -81,9 +81,10 @@ def train_run(config: RunConfig, run_dir: Path, *, resume: bool = False) -> int 
     num_slots = config.train.num_workers + num_streams * config.data.most_decode_actors
     with ExitStack() as stack:
         with waiting("starting Ray"):
-            stack.enter_context(ray_session(num_slots, num_streams * config.data.prefetch_bytes))
+            num_bytes = num_streams * config.data.prefetch_bytes
+            can_grow = stack.enter_context(ray_session(num_slots, num_bytes))
         with line_progress("training") as on_line:
-            train_on_ray(config, run_dir, resume=resume, on_line=on_line)
+            train_on_ray(config, run_dir, resume=resume, on_line=on_line, can_grow=can_grow)
     return None
 
 

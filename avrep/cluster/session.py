@@ -16,7 +16,7 @@ _STORE_MARGIN_BYTES = 2**28
 
 
 @contextmanager
-def ray_session(num_decode_actors: int, prefetch_bytes: int = PREFETCH_BYTES) -> Iterator[None]:
+def ray_session(num_decode_actors: int, prefetch_bytes: int = PREFETCH_BYTES) -> Iterator[bool]:
     """Use the Ray that is there (RAY_ADDRESS, or an earlier `ray.init`), else start one here.
 
     A Ray started here is stopped at the end; one that was there is left as it was.
@@ -26,11 +26,15 @@ def ray_session(num_decode_actors: int, prefetch_bytes: int = PREFETCH_BYTES) ->
             cores: a decode actor waits for the trainer most of the time.
         prefetch_bytes: what streams will hold; a Ray started here has room for it, so that nothing
             is spilled to disk.
+
+    Yields:
+        Whether it can grow: one that was started here never has more than this machine.
     """
     if ray.is_initialized():
-        yield
+        yield True
         return
-    if os.environ.get("RAY_ADDRESS"):
+    can_grow = bool(os.environ.get("RAY_ADDRESS"))
+    if can_grow:
         ray.init(log_to_driver=False)
     else:
         ray.init(
@@ -43,7 +47,7 @@ def ray_session(num_decode_actors: int, prefetch_bytes: int = PREFETCH_BYTES) ->
             logging_level=logging.ERROR,
         )
     try:
-        yield
+        yield can_grow
     finally:
         ray.shutdown()
 

@@ -4,6 +4,7 @@ The run's folder must be one that all nodes see. Each trainer has decode actors 
 dies, Ray starts all of them again, and they go on from the newest checkpoint.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,9 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 
 from avrep.assemble import build_objective, check_catalogs, checkpoint_store, training_sources
 from avrep.cluster.appended_lines import AppendedLines
+from avrep.cluster.ended import forget_end, noting_end, why_ended
 from avrep.cluster.even_ranks import keep_even_ranks, num_even_ranks, visits_of_corpora
+from avrep.cluster.gpus import registered_gpus, takes_gpus, wait_notice
 from avrep.cluster.run_gauges import RunGauges
 from avrep.cluster.stream_of import stream_of
 from avrep.config import RunConfig, parse_config
@@ -27,6 +30,7 @@ from avrep.pretrain import pretrain, with_absolute_paths
 from avrep.resume import check_same_run
 from avrep.training.checkpoint import read_state
 from avrep.training.guard import told, why_stopped
+from avrep.training.parallel import sum_over_ranks
 
 Told = Callable[[str], None]
 """Called with each new line of `metrics.jsonl`."""
@@ -35,9 +39,16 @@ _LOOK_EVERY_S = 0.5
 RESIZE_EVERY_S = 60.0
 """With `train.min_workers`, how often more trainers are started if there is room for them."""
 
+_log = logging.getLogger(__name__)
+
 
 def train_on_ray(
-    config: RunConfig, run_dir: Path, *, resume: bool = False, on_line: Told | None = None
+    config: RunConfig,
+    run_dir: Path,
+    *,
+    resume: bool = False,
+    on_line: Told | None = None,
+    can_grow: bool = True,
 ) -> None:
     """Train with `train.num_workers` trainers; Ray must be there.
 
@@ -46,16 +57,19 @@ def train_on_ray(
         run_dir: the run's folder, seen by all nodes; new, unless `resume`.
         resume: go on from the newest checkpoint.
         on_line: told what is logged, as it is logged.
+        can_grow: whether nodes may still come; GPUs that are not there yet are waited for then.
 
     Raises:
         ConfigError: the folder holds a run already and `resume` is not set, or none and it is set;
-            or what the trainers refuse.
+            there are fewer GPUs than trainers, and none will come; or what the trainers refuse.
+        FailureBudgetExceeded: too many items could not be used.
         StepNotFinite: a loss or a gradient was not finite; the step and its clips are named.
         AvrepError: trainers died more often than `train.max_restarts` allows.
     """
     run_dir, config = run_dir.resolve(), with_absolute_paths(config)
     _check(config, run_dir, resume)
-    use_gpu = config.train.device != "cpu" and "GPU" in ray.cluster_resources()
+    use_gpu = _use_gpu(config, can_grow=can_grow)
+    forget_end(run_dir)
     trainer = TorchTrainer(
         _train_as_rank,
         train_loop_config={
@@ -75,7 +89,9 @@ def train_on_ray(
         try:
             trainer.fit()
         except TrainingFailedError as error:
-            raise _told_plainly(error) from error
+            raise why_ended(run_dir) or _told_plainly(error) from error
+    if ended := why_ended(run_dir):
+        raise ended
     if incident := why_stopped(run_dir):
         raise StepNotFinite(told(incident, run_dir))
 
@@ -95,6 +111,23 @@ def _check(config: RunConfig, run_dir: Path, resume: bool) -> None:
             visits(source.plan, 0, 0, number)
 
 
+def _use_gpu(config: RunConfig, *, can_grow: bool) -> bool:
+    """Whether each trainer has a GPU; a person is told if it has to wait for one.
+
+    Raises:
+        ConfigError: it would wait for ever.
+    """
+    train, gpus = config.train, registered_gpus(can_grow=can_grow)
+    if not takes_gpus(train.device, gpus.num):
+        return False
+    least = train.min_workers or train.num_workers
+    asked = "train.min_workers" if train.min_workers else "train.num_workers"
+    mend = "lower it, or set train.device=cpu"
+    if notice := wait_notice(least, gpus, asked=f"{asked}={least}", mend=mend):
+        _log.warning(notice)
+    return True
+
+
 def _scaling(config: RunConfig, use_gpu: bool) -> ray.train.ScalingConfig:
     most, least = config.train.num_workers, config.train.min_workers
     if least is None:
@@ -109,19 +142,23 @@ def _scaling(config: RunConfig, use_gpu: bool) -> ray.train.ScalingConfig:
 def _train_as_rank(given: dict[str, Any]) -> None:
     config = parse_config(given["config"], "the run's config")
     run_dir = Path(given["run_dir"])
+    # Started again where that mends nothing; on a shared file system not all may see the note yet.
+    if sum_over_ranks([why_ended(run_dir) is not None])[0]:
+        return
     if not keep_even_ranks(num_even_ranks(visits_of_corpora(config), dist.get_world_size())):
         return
     # After a death there may be a checkpoint where there was none at the start.
     resume = bool(given["must_resume"] or checkpoint_store(config, run_dir).checkpoints())
     gauges = RunGauges(run_dir)
     try:
-        pretrain(
-            config,
-            run_dir,
-            open_stream=stream_of(config.data),
-            resume=resume,
-            on_step=gauges.add,
-        )
+        with noting_end(run_dir):
+            pretrain(
+                config,
+                run_dir,
+                open_stream=stream_of(config.data),
+                resume=resume,
+                on_step=gauges.add,
+            )
     except StepNotFinite:
         # All of them come here; started again, they would again. The driver reads why.
         return

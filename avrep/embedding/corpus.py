@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-
 from avrep.embedding.job import EmbedConfig, EmbedJob, plan_job
 from avrep.embedding.part import PartDone, PartMaker
 from avrep.embedding.store import FACTS, num_rows, part_path, parts_folder, read_notes
 from avrep.media.claimed_folder import claim_folder, write_claim
 from avrep.pipeline.quarantine import QuarantineWriter, release
+from avrep.training.parallel import DeviceName
 from avrep.types import Address, Failure
 
 RunParts = Callable[[EmbedJob, Sequence[int]], Iterable[PartDone]]
@@ -107,12 +106,17 @@ def embed_corpus(
     return EmbedSummary(**{**asdict(summary), "num_made": num_made, "made_s": made_s})
 
 
-def make_here(job: EmbedJob, parts: Sequence[int]) -> Iterator[PartDone]:
-    """Parts one after another, the encoder in this process, on a GPU if there is one."""
-    has_gpu = torch.cuda.is_available()
+def make_here(
+    job: EmbedJob, parts: Sequence[int], *, device: DeviceName = "auto"
+) -> Iterator[PartDone]:
+    """Parts one after another, the encoder in this process.
+
+    Raises:
+        ConfigError: see `pick_device`.
+    """
     # On the CPU the encoder itself keeps a core busy.
     num_decoders = max(1, (os.cpu_count() or 1) - 1)
-    with PartMaker(job, "cuda" if has_gpu else "cpu", num_decoders) as make:
+    with PartMaker(job, device, num_decoders) as make:
         for part in parts:
             yield make(part)
 

@@ -22,6 +22,7 @@ from avrep.errors import MediaError, ShardError
 from avrep.media.broken_storage import refuse_broken_storage
 from avrep.pipeline.reader import failure
 from avrep.sampling.windows import ItemWindow
+from avrep.training.parallel import DeviceName, pick_device
 from avrep.types import Address, Clip, Failure, MediaItem
 
 # Of an item decoded in one pass: what bounds the memory that a long one takes.
@@ -46,16 +47,17 @@ class PartMaker:
 
     Args:
         job: what to make.
-        device: "cpu" or "cuda".
+        device: as a config names it.
         num_decoders: processes that decode.
 
     Raises:
-        ConfigError: the run's weights are not those that the job was planned with.
+        ConfigError: the run's weights are not those that the job was planned with; or see
+            `pick_device`.
     """
 
-    def __init__(self, job: EmbedJob, device: str, num_decoders: int) -> None:
+    def __init__(self, job: EmbedJob, device: DeviceName, num_decoders: int) -> None:
         self._job = job
-        self._device = torch.device(device)
+        self._device = pick_device(device)
         self._num_threads = torch.get_num_threads()
         torch.set_num_threads(1)
         self._encoder = load_job_encoder(job).to(self._device)

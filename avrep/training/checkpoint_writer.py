@@ -142,6 +142,16 @@ def _line(error: Exception | None) -> str | None:
     return None if error is None else " ".join(str(error).split()) or type(error).__name__
 
 
+def _gpus(part: Mapping[str, Mapping[str, Piece]]) -> set[torch.device]:
+    """Those that hold any of the pieces: not always torch's current one."""
+    return {
+        piece.data.device
+        for pieces in part.values()
+        for piece in pieces.values()
+        if piece.data.is_cuda
+    }
+
+
 class _HostCopy:
     """Memory of the host that each checkpoint is copied to, kept for the next one."""
 
@@ -157,8 +167,8 @@ class _HostCopy:
             }
             for file, pieces in part.items()
         }
-        if any(piece.data.is_cuda for pieces in part.values() for piece in pieces.values()):
-            torch.cuda.synchronize()
+        for device in _gpus(part):
+            torch.cuda.synchronize(device)
         return copied
 
     def _copy(self, place: tuple[str, str], data: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from avrep.training import parallel
 from avrep.training.inputs import augment_batch, move_batch
 from avrep.training.monitor import watch_health
 from avrep.training.optim import OptimConfig
+from avrep.training.parallel import DeviceName
 from avrep.training.retention import KeepBest
 from avrep.training.schedules import cosine_with_warmup, line_with_warmup
 from avrep.training.spikes import SpikeConfig
@@ -58,7 +59,9 @@ class TrainConfig(FrozenConfig):
     channels_last: bool = False
     """Kernels of 3D convolutions in the memory order that tensor cores want; with ddp alone."""
     precision: Precision = "fp32"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: DeviceName = "auto"
+    """auto: a GPU if there is one; of several trainers, if Ray has any when the run starts. cuda: each
+    trainer has one, and is waited for where a cluster has yet to start its nodes."""
     num_workers: int = Field(default=1, gt=0)
     """Trainers that share each batch, on a GPU or a core each; several of them need Ray."""
     min_workers: int | None = Field(default=None, gt=0)

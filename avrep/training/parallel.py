@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from avrep.errors import ConfigError
 from avrep.training import fsdp
+
+DeviceName = Literal["auto", "cpu", "cuda"]
 
 
 def rank() -> int:
@@ -77,10 +81,29 @@ def synchronised(module: nn.Module, *, is_last: bool) -> AbstractContextManager[
     return nullcontext()
 
 
-def pick_device(name: str) -> torch.device:
-    """The device of a config's name: "auto" is this rank's GPU if there is one, else the CPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda":
-        return torch.device("cuda", rank() % torch.cuda.device_count())
-    return torch.device(name)
+def pick_device(name: DeviceName) -> torch.device:
+    """The device of a config's name: "auto" is this rank's GPU if there is one, else the CPU.
+
+    This rank's GPU is the current one of torch: Ray Train sets it for each trainer, and to a process
+    alone it is the first. Whoever starts ranks otherwise sets it.
+
+    Raises:
+        ConfigError: see `named_device`.
+    """
+    return named_device(name, torch.cuda.current_device() if torch.cuda.is_available() else None)
+
+
+def named_device(name: DeviceName, gpu: int | None) -> torch.device:
+    """`pick_device` where this rank's GPU has that number, or where there is none.
+
+    Raises:
+        ConfigError: a GPU is asked for, and there is none.
+    """
+    if name == "cpu" or (name == "auto" and gpu is None):
+        return torch.device("cpu")
+    if gpu is None:
+        raise ConfigError(
+            "cuda is asked for (train.device, or --device), but torch finds no GPU here; take auto "
+            "or cpu; avrep doctor tells whether there is a GPU that torch does not see"
+        )
+    return torch.device("cuda", gpu)

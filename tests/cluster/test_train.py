@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
 from avrep.cluster.train import train_on_ray
 from avrep.config import RunConfig
@@ -101,4 +102,7 @@ def test_a_mistake_is_told_before_any_trainer_starts(
     for uneven in ({"num_workers": 3}, {"num_workers": 4, "min_workers": 3}):
         with pytest.raises(ConfigError, match="batch size 4 does not divide among 3 ranks"):
             train_on_ray(_config(synth_catalog, **uneven), tmp_path / "run")
+    if ray.cluster_resources().get("GPU", 0) < 2:
+        with pytest.raises(ConfigError, match=r"train.num_workers=2 wants 2 GPUs, one for each"):
+            train_on_ray(_config(synth_catalog, device="cuda"), tmp_path / "run", can_grow=False)
     assert not (tmp_path / "run").exists()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from avrep.errors import ConfigError
 from avrep.training import checkpoint_writer, pieces
@@ -28,6 +29,22 @@ OPTIMIZERS: Optimizers = {
     "fused_adamw": lambda p: torch.optim.AdamW(p, lr=0.1, fused=True),
     "lars": lambda p: Lars(p, lr=0.1, momentum=0.9, weight_decay=0.1, trust_coefficient=0.01),
 }
+
+
+def test_copies_are_waited_for_on_the_gpus_that_hold_the_pieces() -> None:
+    """Tensors of GPUs that are not there: torch's, without data."""
+
+    def piece(device: str) -> Piece:
+        data = torch.empty(2, device=device)
+        return Piece(data=data, whole=(2,), first=(0,))
+
+    with FakeTensorMode():
+        part = {
+            "model": {"a": piece("cuda:1"), "b": piece("cpu")},
+            "optimizer": {"a": piece("cuda:1")},
+        }
+    assert checkpoint_writer._gpus(part) == {torch.device("cuda:1")}
+    assert not checkpoint_writer._gpus({"model": {"b": part["model"]["b"]}})
 
 
 def make_model(width: int = 3) -> nn.Module:
