@@ -104,7 +104,8 @@ class EvaluationConfig(FrozenConfig):
     num_crops: Literal[1, 3] = 1
     """Square crops of each clip: the centre, or left, centre and right along the longer side."""
     num_frames: int | None = Field(default=None, gt=0)
-    """Frames of a clip, if not as many as in pretraining."""
+    """Frames of a clip, if not as many as the encoder is trained on at a time: those of a training
+    clip, or of a segment where the objective cuts its clips into segments."""
     crop_px: int | None = Field(default=None, ge=8, le=2048)
     """Side of the crops, to which the frames' shorter side is scaled; as in pretraining if None."""
     batch_size: int = Field(default=16, gt=0)

@@ -5,24 +5,46 @@ from avrep.augment.video_config import VideoAugmentConfig
 from avrep.config import RunConfig
 from avrep.errors import ConfigError
 from avrep.objectives.base import Objective
+from avrep.objectives.segments import Segments
 from avrep.sampling.clips import DenseConfig
 from avrep.sampling.sound import SoundConfig
-from avrep.sampling.spec import ViewSpec
+from avrep.sampling.spec import VideoSamplerConfig, ViewSpec
+from avrep.sampling.sync import SyncConfig
 
 
 def dense_spec(config: RunConfig, objective: Objective, num_clips: int) -> ViewSpec:
-    """Evenly spaced clips with the objective's own distance between frames and decode geometry."""
+    """Evenly spaced clips with the objective's own distance between frames and decode geometry.
+
+    They have as many frames as the encoder is trained on at a time (`encoded_frames`), unless
+    `evaluation.num_frames` says otherwise.
+
+    Raises:
+        ConfigError: the objective has no clips of pictures.
+    """
     for spec in objective.view_specs():
         if isinstance(spec.sampler, SoundConfig):
             continue
         sampler = DenseConfig(
-            num_frames=config.evaluation.num_frames or spec.sampler.num_frames,
+            num_frames=config.evaluation.num_frames or encoded_frames(objective, spec.sampler),
             stride=spec.sampler.stride,
             fps=spec.sampler.fps,
             num_clips=num_clips,
         )
         return ViewSpec(sampler=sampler, geometry=spec.geometry)
     raise no_pictures()
+
+
+def encoded_frames(objective: Objective, sampler: VideoSamplerConfig | SyncConfig) -> int:
+    """Frames that go through the encoders at a time: a clip's, or a segment's where the objective cuts
+    its clips into segments, each by itself through the encoders.
+
+    Args:
+        objective: whose clips they are.
+        sampler: what gives them.
+    """
+    segments = (part for part in objective.modules() if isinstance(part, Segments))
+    cut = next(segments, None) if isinstance(sampler, SyncConfig) else None
+    return sampler.num_frames if cut is None else cut.segment_frames
 
 
 def crop_config(config: RunConfig, objective: Objective) -> CropConfig:

@@ -10,8 +10,8 @@ from avrep.assemble import build_objective, usable_rows
 from avrep.augment.eval_crops import crop_views
 from avrep.cluster.session import ray_session
 from avrep.cluster.stream import ray_stream
+from avrep.dense_clips import crop_config, dense_spec
 from avrep.embedding.store import FeatureStore
-from avrep.evaluate import crop_config, dense_spec
 from avrep.media.catalog import Catalog
 from avrep.media.decode import decode_views
 from avrep.media.local_file import local_item

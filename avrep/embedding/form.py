@@ -12,14 +12,14 @@ from avrep.assemble import build_objective
 from avrep.augment.eval_crops import CropConfig, crop_views
 from avrep.augment.view import to_device
 from avrep.config import RunConfig
+from avrep.dense_clips import crop_config, dense_spec, encoded_frames
 from avrep.errors import ConfigError, MediaError
-from avrep.evaluate import crop_config, dense_spec
 from avrep.objectives.base import Objective
-from avrep.objectives.segments import RATE_HZ, Segments
+from avrep.objectives.segments import RATE_HZ
 from avrep.pipeline.collate import collate
 from avrep.sampling.clips import ClipConfig, DenseConfig
 from avrep.sampling.sound import SoundConfig
-from avrep.sampling.spec import SamplerConfig, ViewSpec, wants_audio, wants_video
+from avrep.sampling.spec import ViewSpec, wants_audio, wants_video
 from avrep.sampling.sync import SyncConfig
 from avrep.sampling.windows import ItemWindow, SpacingConfig, sound_windows, video_windows
 from avrep.types import Clip, Geometry, MediaItem
@@ -81,9 +81,8 @@ ClipForm = VideoForm | SoundForm
 def clip_form(config: RunConfig, objective: Objective, kind: Kind) -> ClipForm:
     """The clips of one of a run's encoders.
 
-    Pictures are as in evaluation (`dense_spec`, `crop_config`), sound as long as a training clip's.
-    Where the objective cuts its clips into segments, each by itself through the encoders, a clip is
-    a segment long, unless `evaluation.num_frames` says otherwise of pictures.
+    Pictures are as in evaluation (`dense_spec`, `crop_config`), sound as long as what the encoder is
+    trained on at a time: a training clip, or a segment of it (`encoded_frames`).
 
     Raises:
         ConfigError: the objective has no such clips.
@@ -91,36 +90,31 @@ def clip_form(config: RunConfig, objective: Objective, kind: Kind) -> ClipForm:
     for part in (objective, *objective.corpora().values()):
         for spec in part.view_specs():
             if kind == "video" and wants_video(spec):
-                return _video_form(config, part, spec.sampler)
+                return _video_form(config, part)
             if kind == "audio" and wants_audio(spec):
                 return _sound_form(part, spec)
     raise ConfigError(f"the run's objective trains on no {kind}; name the other encoder by --kind")
 
 
-def _video_form(config: RunConfig, objective: Objective, sampler: SamplerConfig) -> VideoForm:
+def _video_form(config: RunConfig, objective: Objective) -> VideoForm:
     dense = dense_spec(config, objective, 1)
-    assert isinstance(dense.sampler, DenseConfig)
-    num_frames, segments = dense.sampler.num_frames, _segments(objective)
-    if segments and isinstance(sampler, SyncConfig) and config.evaluation.num_frames is None:
-        num_frames = segments.segment_frames
+    clip = dense.sampler
+    assert isinstance(clip, DenseConfig)
     return VideoForm(
-        clip=ClipConfig(num_frames=num_frames, stride=dense.sampler.stride, fps=dense.sampler.fps),
+        clip=ClipConfig(num_frames=clip.num_frames, stride=clip.stride, fps=clip.fps),
         geometry=dense.geometry,
         crops=crop_config(config, objective),
     )
 
 
 def _sound_form(objective: Objective, spec: ViewSpec) -> SoundForm:
-    assert isinstance(spec.sampler, SoundConfig | SyncConfig)
-    duration_s, segments = spec.sampler.duration_s, _segments(objective)
-    if segments and isinstance(spec.sampler, SyncConfig):
-        duration_s = segments.segment_frames * spec.sampler.stride / spec.sampler.fps
+    sampler = spec.sampler
+    assert isinstance(sampler, SoundConfig | SyncConfig)
+    if isinstance(sampler, SyncConfig):
+        duration_s = encoded_frames(objective, sampler) * sampler.stride / sampler.fps
+    else:
+        duration_s = sampler.duration_s
     return SoundForm(duration_s=duration_s, rate_hz=spec.geometry.rate_hz or RATE_HZ)
-
-
-def _segments(objective: Objective) -> Segments | None:
-    """The objective, or the part of it, that cuts clips into segments."""
-    return next((part for part in objective.modules() if isinstance(part, Segments)), None)
 
 
 def pick_kind(config: RunConfig, kind: Kind | None) -> Kind:

@@ -70,6 +70,17 @@ class Joint(Objective):
                     raise ValueError(f"{name} has another {kind} encoder than the parts before it")
         return found
 
+    def evaluated(self) -> dict[str, Encoder]:
+        """Of an encoder that one part alone trains, what that part has evaluated; of one that several
+        train, the encoder itself, since it is no part's alone.
+        """
+        found = self.encoders()
+        for kind in found:
+            parts = [part for _, part in self._all() if kind in part.encoders()]
+            if len(parts) == 1:
+                found[kind] = parts[0].evaluated()[kind]
+        return found
+
     def restart_teachers(self) -> None:
         for _, part in self._all():
             part.restart_teachers()

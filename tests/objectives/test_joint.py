@@ -7,11 +7,17 @@ import torch
 
 from avrep.models.features import Encoder
 from avrep.models.heads import ProjectionHeadConfig
+from avrep.models.tubelet_vit import TubeletVit, TubeletVitConfig, build_tubelet_vit
 from avrep.models.video_conv import VideoConvConfig, build_video_conv
+from avrep.models.vjepa_predictor import VjepaPredictorConfig
+from avrep.models.waveform import WaveformConfig, build_waveform
 from avrep.objectives.base import BatchTensors, LossOut, ViewTensors
 from avrep.objectives.cvrl import Cvrl, CvrlConfig
+from avrep.objectives.hubert import Hubert, HubertConfig
 from avrep.objectives.joint import Joint
 from avrep.objectives.rspnet import Rspnet, RspnetConfig
+from avrep.objectives.vjepa import Vjepa, VjepaConfig
+from avrep.sampling.clips import UniformConfig
 from avrep.sampling.pairs import PairConfig
 from avrep.training.checkpoint import RunState, load_checkpoint
 from avrep.training.checkpoint_store import CheckpointStore
@@ -88,6 +94,43 @@ def test_parts_with_encoders_of_their_own_are_refused() -> None:
     parts = {"sharp": _part(_encoder(), 0.1, 4, 0), "soft": _part(_encoder(), 1.0, 2, 1)}
     with pytest.raises(ValueError, match="soft has another video encoder"):
         Joint(dict(parts), [1.0, 1.0])
+
+
+_VIT = TubeletVitConfig(size="micro", patch_px=8, num_frames=4, crop_px=48, positions="separable")
+
+
+def _with_teacher(encoder: TubeletVit) -> Vjepa:
+    predictor = VjepaPredictorConfig(width=48, depth=1, num_heads=2)
+    config = VjepaConfig(sampler=UniformConfig(num_frames=4), crop_px=48, predictor=predictor)
+    return Vjepa(config, encoder, 0)
+
+
+def _listening(seed: int = 0) -> Hubert:
+    encoder = build_waveform(WaveformConfig(size="tiny"), seed)
+    return Hubert(HubertConfig(labels="unused"), encoder, _no_labels, seed)
+
+
+def _no_labels(_batch: BatchTensors) -> torch.Tensor:
+    return torch.zeros(0)
+
+
+def test_a_teacher_is_evaluated_where_its_part_alone_trains_the_encoder() -> None:
+    seen, heard = _with_teacher(build_tubelet_vit(_VIT, 0)), _listening()
+    joint = Joint({"seen": seen, "heard": heard}, [1.0, 1.0])
+    assert joint.evaluated() == {"video": seen.teacher.module, "audio": heard.encoder}
+    assert joint.encoders() == {"video": seen.encoder, "audio": heard.encoder}
+    # So too where the part looks at a further corpus.
+    apart = Joint({"heard": heard}, [1.0], {"films": Joint({"seen": seen}, [1.0])})
+    assert apart.evaluated() == joint.evaluated()
+
+
+def test_an_encoder_that_several_train_is_evaluated_itself() -> None:
+    encoder = build_tubelet_vit(_VIT, 0)
+    parts = {"taught": _with_teacher(encoder), "alike": _part(encoder, 0.1, 4, 0)}
+    assert Joint(dict(parts), [1.0, 1.0]).evaluated() == {"video": encoder}
+    films = Joint({"taught": parts["taught"]}, [1.0])
+    apart = Joint({"alike": parts["alike"]}, [1.0], {"films": films})
+    assert apart.evaluated() == {"video": encoder}
 
 
 def test_lanes_of_augmentation_stay_apart() -> None:
