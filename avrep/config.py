@@ -129,6 +129,18 @@ class RunConfig(FrozenConfig):
     evaluation: EvaluationConfig = EvaluationConfig()
 
     @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        # Of the first corpus, the training's config asks the same.
+        parts = self.train.num_workers * self.train.num_micro_batches
+        for name, corpus in self.corpora.items():
+            if self.train.num_micro_batches > 1 and corpus.batch_size % parts:
+                raise ValueError(
+                    f"corpora.{name}.batch_size is {corpus.batch_size}; it must be a multiple of "
+                    f"train.num_workers times train.num_micro_batches, {parts}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _corpora_are_used(self) -> Self:
         if "data" in self.corpora:
             raise ValueError("corpora: data is the name of the run's first; choose another")

@@ -25,7 +25,9 @@ from avrep.types import Batch, RowNumbers
 
 
 class OnlineProbe:
-    """Measures the encoder in training now and then, and leaves the training as it is.
+    """Measures the encoder that evaluators would get now, and leaves the training as it is: a teacher
+    where that is what a method's results are of (`Objective.evaluated`), so that the checkpoint which
+    is kept as the best by it is the best of what is handed out.
 
     Neighbours are the catalogue's train videos, asked are its held-out ones (`catalog_task`), each
     by one clip from its middle under a central crop. The clips are decoded once, when it is made,
@@ -52,9 +54,10 @@ class OnlineProbe:
         self._every_steps = config.train.probe_every_steps
         if self._every_steps is None:
             return
-        if "video" not in objective.encoders():
+        evaluated = objective.evaluated()
+        if "video" not in evaluated:
             raise no_pictures()
-        self._encoder = objective.encoders()["video"]
+        self._encoder = evaluated["video"]
         self._device = device
         self._crop_config = crop_config(config, objective)
         catalog = open_catalog(config.data)

@@ -185,7 +185,7 @@ def pretrain(
             run_dir, config.train.spikes, first_step=first_step, main_corpus=MAIN_CORPUS
         ) as guard,
         CheckpointWriter(store, config.train.keep_checkpoints, config.train.keep_best) as writer,
-        Recorder(run_dir) if parallel.is_first() else nullcontext() as recorder,
+        Recorder(run_dir, first_step) if parallel.is_first() else nullcontext() as recorder,
         open_mixture(open_stream, sources, steps, parallel.rank(), parallel.world_size()) as stream,
         CopyAhead(device) as copies,
     ):

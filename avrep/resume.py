@@ -55,7 +55,12 @@ MAY_CHANGE_ON_RESUME = frozenset(
     }
 )
 """Config values that do not decide what is computed; which items are read, a digest watches. Those
-of `evaluation` may change as well."""
+of `evaluation` may change as well.
+
+Of `train.num_workers`, `min_workers` and `parallel` that is so up to rounding, as sums are taken in another
+order, and but for what belongs to no clip: dropout's draws are each rank's own, and in micro-batches batch
+norm and wav2vec 2.0's diversity are of the clips that are taken together.
+"""
 
 
 def check_same_run(

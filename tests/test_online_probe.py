@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from avrep.assemble import build_objective
 from avrep.config import RunConfig
@@ -17,6 +18,7 @@ from avrep.media.catalog import Catalog, write_catalog
 from avrep.online_probe import OnlineProbe
 from avrep.pipeline.stream import plain_stream
 from avrep.pretrain import pretrain
+from tests.small_runs import small_config
 from tests.test_pretrain import read_lines, weights_of, without_times
 
 MakeConfig = Callable[..., RunConfig]
@@ -70,6 +72,33 @@ def test_the_value_is_that_of_the_evaluation_of_the_same_weights(
         scores = score_features(train, test, label, config=protocols, seed=0)
         top1 = next(score for score in scores if score.metric == "top1")
         assert probed[f"probe_knn_{label}"] == pytest.approx(top1.values.mean())
+
+
+def test_what_is_measured_is_what_evaluators_get(synth_catalog: Catalog) -> None:
+    """Of V-JEPA the teacher, although it moves slowly and is not what is trained."""
+    vjepa = {
+        "kind": "vjepa",
+        "sampler": {"num_frames": 4},
+        "crop_px": 16,
+        "short_side_px": 24,
+        "predictor": {"width": 24, "depth": 1, "num_heads": 2},
+    }
+    config = small_config(
+        synth_catalog, {"num_decode_actors": 0}, {"num_steps": 1, "probe_every_steps": 1}, vjepa
+    )
+    objective = build_objective(config)
+    probe = OnlineProbe(config, objective, CPU, plain_stream)
+    before = probe.measure(1)
+    spoil(objective.encoders()["video"])
+    assert probe.measure(1) == before
+    spoil(objective.evaluated()["video"])
+    assert probe.measure(1) != before
+
+
+def spoil(encoder: nn.Module) -> None:
+    """Make all clips the same to it."""
+    for parameter in encoder.parameters():
+        nn.init.zeros_(parameter)
 
 
 def test_few_items_are_taken_of_every_class(tiny_config: MakeConfig) -> None:

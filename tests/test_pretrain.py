@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from avrep.assemble import build_objective, open_catalog, training_source, training_sources
 from avrep.config import RunConfig
@@ -20,6 +21,7 @@ from avrep.pretrain import pretrain
 from avrep.resume import check_same_run
 from avrep.trained import checkpoints, latest_checkpoint, load_encoder, read_run_config
 from avrep.training.checkpoint import read_state
+from avrep.training.recorder import Recorder
 
 
 def read_lines(path: Path) -> list[dict[str, float]]:
@@ -82,14 +84,22 @@ def test_what_was_written_after_the_checkpoint_is_forgotten(
     """A run killed between checkpoints leaves lines, a torn one last; none is there twice."""
     run = tmp_path / "run"
     pretrain(tiny_config(), run, stop_after=4)
+    with Recorder(run, steps_done=4) as recorder:
+        recorder.write(5, {"loss": 1.0})
     with (run / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 5, "loss": 1.0}\n{"step": 6, "lo')
+        file.write('{"step": 6, "lo')
     pretrain(tiny_config(), run, resume=True)
     resumed, whole = (read_lines(path / "metrics.jsonl") for path in (run, tiny_run))
     assert [without_times(line) for line in resumed] == [without_times(line) for line in whole]
     health = [json.loads((path / "health.json").read_text()) for path in (run, tiny_run)]
     assert health[0] == health[1]
     assert health[0]["num_clips"] == 6 * 4 * 2
+    board = EventAccumulator(str(run / "tensorboard"))
+    board.Reload()
+    assert [event.step for event in board.Scalars("loss")] == [1, 2, 3, 4, 5, 6]
+    assert [event.value for event in board.Scalars("loss")] == pytest.approx(
+        [line["loss"] for line in whole]
+    )
 
 
 def test_the_ledger_and_the_quarantine_of_a_resumed_run(

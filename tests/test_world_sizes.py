@@ -1,7 +1,8 @@
 """A run that goes from one rank to two and back is the run of one rank: weights, queue, momentum copy,
 optimizer, place in the data and ledger. Two gloo ranks on the CPU, started once.
 
-RSPNet on a transformer: batch norm, whose statistics are each rank's own on a CPU, would differ.
+RSPNet on a transformer, which rounding alone does not lead astray; that batch norm too is that of one rank
+is proved step by step (`tests/objectives/test_rspnet_ranks.py`).
 """
 
 import json

@@ -106,9 +106,8 @@ class Objective(nn.Module, ABC):
 
     Nothing but `forward` may compute a loss, so that the hooks of DDP and FSDP see every pass, and
     every trainable parameter must take part in it. The mean over ranks of the loss, and of its
-    gradient, must be the one-rank value on the joined batch; batch norm keeps to that only when it
-    is synchronised (`torch.nn.SyncBatchNorm`, on GPUs), else its statistics are each rank's own.
-    Likewise the mean over the micro-batches of a rank's share must be what the share gives, batch
+    gradient, must be the one-rank value on the joined batch; batch norm of the joined batch is seen
+    to (`avrep.training.joined_norms`). Likewise the mean over the micro-batches of a rank's share must be what the share gives, batch
     norm apart; means over unequal numbers of terms want `BatchTensors.whole`.
     """
 

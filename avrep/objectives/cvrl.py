@@ -47,7 +47,7 @@ class Cvrl(Objective):
     """InfoNCE between two views of each clip, over the batch of all ranks.
 
     Both views go through the encoder as one batch, as in the released code, so that batch norm
-    averages over both.
+    averages over both; over all ranks too, as its yaml has it (sync BN).
 
     Args:
         config: sizes and constants.

@@ -73,10 +73,11 @@ class Rspnet(Objective):
     once. The released code moves the copy when a forward begins and the queue when it ends, which
     for one forward a step is the same.
 
-    Batch norm: the released code shuffles clips over ranks before the key network, so that a query
-    cannot tell its key by the statistics that both were normalised with. Here it does not: the key
-    network's statistics are those of the rank's own keys, or of all ranks' where batch norm is
-    synchronised, taken for the two keys apart.
+    Batch norm: the released code takes each GPU's own statistics, and shuffles clips over GPUs before
+    the key network, so that a query cannot tell its key by what both were normalised with. Here, as in
+    all objectives, statistics are those of all ranks, taken for the two keys apart: no rank's show, and
+    nothing depends on how many there are, but query and keys are normalised over the same items, as
+    in the released code on a single GPU.
 
     Args:
         config: sizes and constants.

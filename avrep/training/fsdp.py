@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from avrep.errors import ConfigError
 from avrep.models.blocks import blocks_of
 from avrep.objectives.base import Objective
+from avrep.training.joined_norms import join_norms
 
 
 def shard(objective: Objective, device: torch.device) -> None:
@@ -40,8 +41,7 @@ def shard(objective: Objective, device: torch.device) -> None:
         raise ConfigError(
             "train.parallel is fsdp, but neither encoders nor heads have blocks to part; take ddp"
         )
-    if device.type == "cuda":
-        nn.SyncBatchNorm.convert_sync_batchnorm(objective)
+    join_norms(objective, device)
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import FSDPModule, fully_shard
 

@@ -12,6 +12,7 @@ from avrep.frozen import FrozenConfig
 from avrep.objectives.base import BatchTensors, Objective
 from avrep.training import parallel
 from avrep.training.inputs import augment_batch, move_batch
+from avrep.training.micro_batches import num_parts
 from avrep.training.monitor import watch_health
 from avrep.training.optim import OptimConfig
 from avrep.training.parallel import DeviceName
@@ -47,7 +48,9 @@ class TrainConfig(FrozenConfig):
     num_micro_batches: int = Field(default=1, gt=0)
     """Parts that a trainer takes its items of a step in, one after the other, so that it needs memory
     for one part: addresses, draws and the update stay those of the whole, but batch norm's statistics
-    are of a part, as is wav2vec 2.0's diversity. Objectives that tell items from each other refuse."""
+    are of a part, as is wav2vec 2.0's diversity. Objectives that tell items from each other refuse.
+    While there are fewer trainers than `num_workers`, each takes its larger share in more parts, none
+    of which is larger; with 1, in one all the same."""
     parallel: Literal["ddp", "fsdp"] = "ddp"
     """With several trainers, each has all weights (ddp), or parts them with the others, block by block
     (fsdp), for encoders that are large beside a GPU."""
@@ -197,6 +200,12 @@ def train(
             del moved
             clock.lap("augment")
             lr = config.lr_at(batch.step)
+            parts = num_parts(
+                [len(corpus.addresses) for corpus in (batch, *batch.others.values())],
+                parallel.world_size(),
+                num_workers=config.num_workers,
+                num_micro_batches=config.num_micro_batches,
+            )
             result = take_step(
                 module,
                 optimizer,
@@ -207,14 +216,13 @@ def train(
                 seed=seed,
                 rank=parallel.rank(),
                 max_grad_norm=config.max_grad_norm,
-                num_micro_batches=config.num_micro_batches,
+                num_micro_batches=parts,
             )
             num_done = batch.step + 1
             objective.after_step(num_done, config.num_steps)
             clock.lap("compute")
             logged = num_done % config.log_every_steps == 0 or num_done == config.num_steps
-            num_items = len(batch.addresses) // config.num_micro_batches
-            health = watch.measure(num_items) if logged else {}
+            health = watch.measure(len(batch.addresses) // parts) if logged else {}
             ended_s = time.perf_counter()
             elapsed_s = ended_s - began_s
             on_step(

@@ -1,11 +1,34 @@
 """A rank's share of a step in several parts, whose gradients add up to that of the whole."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import fields, replace
 
 from torch import Tensor
 
 from avrep.errors import ConfigError
 from avrep.objectives.base import BatchTensors, ViewTensors
+
+
+def num_parts(
+    rows: Sequence[int], num_ranks: int, *, num_workers: int, num_micro_batches: int
+) -> int:
+    """In how many parts a rank takes its share, where there may be fewer ranks than the run was set up
+    for: the fewest of equal length that are no longer than with all of them, as memory was sized for
+    those. A share that is taken at once then is so with fewer ranks too.
+
+    Args:
+        rows: items of the rank's share, of each corpus.
+        num_ranks: that share the step now.
+        num_workers: that the run was set up for; times `num_micro_batches` it divides the step's items
+            of each corpus, so that there is always such a number.
+        num_micro_batches: parts of a share among that many ranks.
+    """
+    if num_micro_batches == 1:
+        return 1
+    least = -(-num_workers * num_micro_batches // num_ranks)
+    most = math.gcd(*rows)
+    return next(number for number in range(least, most + 1) if most % number == 0)
 
 
 def micro_batches(inputs: BatchTensors, num: int) -> tuple[BatchTensors, ...]:

@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from avrep.errors import ConfigError
 from avrep.training import fsdp
+from avrep.training.joined_norms import join_norms
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 
@@ -54,17 +55,16 @@ def sum_over_ranks(counts: Sequence[int]) -> list[int]:
 
 
 def wrap(module: nn.Module, device: torch.device) -> nn.Module:
-    """The module as the step calls it: synchronised BatchNorm and DDP when there are several ranks.
+    """The module as the step calls it: batch norm of the joined batch, and DDP, when there are several
+    ranks.
 
     A module that is sharded already (`avrep.training.fsdp`) stays as it is.
     """
     if world_size() == 1 or fsdp.is_sharded(module):
         return module
-    # PyTorch's synchronised BatchNorm exists on GPUs only; on CPU each rank keeps its own.
-    if device.type == "cuda":
-        module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
-        return DistributedDataParallel(module, device_ids=[device.index])
-    return DistributedDataParallel(module)
+    join_norms(module, device)
+    ids = [device.index] if device.type == "cuda" else None
+    return DistributedDataParallel(module, device_ids=ids)
 
 
 def synchronised(module: nn.Module, *, is_last: bool) -> AbstractContextManager[None]:

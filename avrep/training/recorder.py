@@ -16,12 +16,19 @@ from avrep.types import StageTimes
 
 
 class Recorder:
-    """Appends to `metrics.jsonl` and `tensorboard/` of a run folder; a context manager."""
+    """Appends to `metrics.jsonl` and `tensorboard/` of a run folder; a context manager.
 
-    def __init__(self, run_dir: Path) -> None:
+    Args:
+        run_dir: the run's folder.
+        steps_done: of the run that goes on. What TensorBoard was told of later ones is of weights
+            that are gone, and is hidden; of the lines, `avrep.resume.forget_after` takes care.
+    """
+
+    def __init__(self, run_dir: Path, steps_done: int = 0) -> None:
         run_dir.mkdir(parents=True, exist_ok=True)
         self._lines = (run_dir / "metrics.jsonl").open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(run_dir / "tensorboard"))
+        # Steps are told of by how many are done, so the first to come is the one after these.
+        self._board = SummaryWriter(str(run_dir / "tensorboard"), purge_step=steps_done + 1)
 
     def write(self, step: int, numbers: Mapping[str, float | str]) -> None:
         self._lines.write(json.dumps({"step": step, **numbers}) + "\n")

@@ -1,7 +1,4 @@
-"""Proves that several trainers through Ray Train give what one gives, and outlive one that is killed.
-
-A masked autoencoder, which has no batch norm: on a CPU each rank would keep statistics of its own.
-"""
+"""Proves that several trainers through Ray Train give what one gives, and outlive one that is killed."""
 
 import json
 import os

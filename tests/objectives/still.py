@@ -8,13 +8,19 @@ from avrep.objectives.base import Objective
 from avrep.objectives.wav2vec2 import Wav2vec2
 
 
-def make_still(objective: Objective) -> Objective:
-    """Batch norm with the averages that it has, no dropout; all else is in training mode."""
+def make_still(objective: Objective, *, norms: bool = True) -> Objective:
+    """No dropout, and batch norm with the averages that it has; all else is in training mode.
+
+    Args:
+        objective: in training mode; changed in place.
+        norms: False leaves batch norm in training mode too.
+    """
     for module in objective.modules():
         match module:
             case _BatchNorm():
+                # Few clips of few frames make outsized averages; an ordinary spread shows more.
                 nn.init.constant_(module.bias, 0.1)
-                module.eval()
+                module.train(not norms)
             case nn.Dropout():
                 module.p = 0.0
             case SelfAttention():

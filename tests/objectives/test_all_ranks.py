@@ -1,6 +1,6 @@
 """Proves of every objective that several ranks train as one: the loss, the measures and every
-parameter's gradient under DDP are those of one process on the joined batch. Two and four gloo ranks on
-the CPU; batch norm's statistics are frozen, since each rank has its own there.
+parameter's gradient under DDP are those of one process on the joined batch, and so are queues, teachers
+and batch norm's averages. Two and four gloo ranks on the CPU; batch norm trains.
 """
 
 from dataclasses import replace
@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from torch import nn
 from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from avrep.objectives.base import BatchTensors, LossOut, Objective
+from avrep.training import parallel
 from avrep.training.micro_batches import micro_batches
 from benchmarks.random_batch import random_batch
 from tests.objectives.still import make_still
@@ -40,9 +40,10 @@ def _batch(objective: Objective, rank: int, num_ranks: int) -> BatchTensors:
 
 
 def _result(kind: type[Objective], rank: int, num_ranks: int) -> dict[str, Any]:
-    objective = make_still(TOYS[kind](0))
+    objective = make_still(TOYS[kind](0), norms=False)
     objective.after_step(4, 10)
-    module: nn.Module = objective if num_ranks == 1 else DistributedDataParallel(objective)
+    module = parallel.wrap(objective, torch.device("cpu"))
+    assert isinstance(module, DistributedDataParallel) == (num_ranks > 1)
     out: LossOut = module(_batch(objective, rank, num_ranks), torch.Generator())
     out.loss.backward()
     gradients = {n: p.grad for n, p in objective.named_parameters() if p.grad is not None}

@@ -1,7 +1,6 @@
 """Proves that RSPNet on two ranks is RSPNet on one: over two steps of SGD under DDP the loss, every
-parameter's gradient, the queue and the key network equal those of one process on the joined batch.
-Two gloo ranks on the CPU, started once; batch norm's statistics are frozen, since each rank has its
-own there.
+parameter's gradient, the queue, the key network and the averages of both networks' batch norms equal
+those of one process on the joined batch. Two gloo ranks on the CPU, started once.
 """
 
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from avrep.models.video_conv import VideoConvConfig, build_video_conv
 from avrep.objectives.base import BatchTensors, ViewTensors
 from avrep.objectives.rspnet import Rspnet, RspnetConfig
+from avrep.training import parallel
 
 pytestmark = pytest.mark.slow
 
@@ -38,17 +38,27 @@ def _objective() -> Rspnet:
     for module in objective.modules():
         if isinstance(module, nn.BatchNorm3d):
             nn.init.constant_(module.bias, 0.1)
-            module.eval()
     return objective
 
 
-def _train(objective: Rspnet, module: nn.Module, rows: slice) -> list[dict[str, Any]]:
-    """What is known after each step; `module` is the objective or its wrapper."""
+def _train(
+    objective: Rspnet,
+    module: nn.Module,
+    rows: slice,
+    others: list[dict[str, Any]] | None = None,
+) -> list[dict[str, Any]]:
+    """What is known after each step; `module` is the objective or its wrapper.
+
+    With `others`, each step begins with the state that theirs began with: where norms train on so few
+    clips, rounding alone moves a unit over the edge of its ReLU, and all that follows.
+    """
     optimizer = torch.optim.SGD(
-        [parameter for parameter in objective.parameters() if parameter.requires_grad], lr=0.05
+        [parameter for parameter in objective.parameters() if parameter.requires_grad], lr=0.002
     )
     history = []
     for step in range(_STEPS):
+        if others is not None and step > 0:
+            objective.load_state_dict(others[step - 1]["state"])
         videos = _videos(step)[:, rows]
         pts_s = torch.zeros(videos.shape[1], videos.shape[3], dtype=torch.float64)
         views = tuple(ViewTensors(video=video, pts_s=pts_s) for video in videos)
@@ -79,7 +89,8 @@ def _rank_main(rank: int, folder: str) -> None:
         "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=_RANKS
     )
     objective = _objective()
-    module = DistributedDataParallel(objective)
+    module = parallel.wrap(objective, torch.device("cpu"))
+    assert isinstance(module, DistributedDataParallel)
     history = _train(objective, module, slice(rank * _LOCAL, (rank + 1) * _LOCAL))
     torch.save(history, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
@@ -93,9 +104,9 @@ def histories(tmp_path_factory: pytest.TempPathFactory) -> list[list[dict[str, A
 
 
 @pytest.fixture(scope="module")
-def joined() -> list[dict[str, Any]]:
+def joined(histories: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     objective = _objective()
-    return _train(objective, objective, slice(None))
+    return _train(objective, objective, slice(None), histories[0])
 
 
 def test_losses_and_metrics_have_the_joined_batch_s_mean(

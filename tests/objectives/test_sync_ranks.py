@@ -1,6 +1,6 @@
 """Proves that two ranks train the audio-visual objectives as one: loss, metrics and every parameter's
-gradient under DDP, with batch norm's statistics frozen, equal what one process makes of the joined
-batch. Two gloo ranks on the CPU, started once.
+gradient under DDP equal what one process makes of the joined batch. Two gloo ranks on the CPU, started
+once; batch norm trains.
 """
 
 from collections.abc import Callable
@@ -13,10 +13,10 @@ import torch
 import torch.distributed as dist
 from torch import nn
 from torch.multiprocessing.spawn import spawn
-from torch.nn.parallel import DistributedDataParallel
 
 from avrep.objectives.base import BatchTensors, LossOut
 from avrep.objectives.segments import Segments
+from avrep.training import parallel
 from tests.objectives import sync_toys
 
 _RANKS = 2
@@ -34,7 +34,6 @@ def _objective(name: str) -> Segments:
     for module in objective.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
             nn.init.constant_(module.bias, 0.1)
-            module.eval()
     return objective
 
 
@@ -68,7 +67,7 @@ def _rank_main(rank: int, folder: str) -> None:
             sync_toys.batch(objective, _RANKS * _LOCAL),
             slice(rank * _LOCAL, (rank + 1) * _LOCAL),
         )
-        results[name] = _result(DistributedDataParallel(objective), objective, own)
+        results[name] = _result(parallel.wrap(objective, torch.device("cpu")), objective, own)
     torch.save(results, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch.distributed as dist
+from torch.multiprocessing.spawn import spawn
 
 from avrep.config import RunConfig
 from avrep.errors import ConfigError
@@ -55,6 +57,36 @@ def test_a_run_is_the_same_run(
     report = audit_run(tmp_path / "run")["data"]
     assert report.is_whole
     assert report.num_items == 3 * 8
+
+
+_THREE = {"batch_size": 12, "num_workers": 4, "min_workers": 2, "num_micro_batches": 3}
+
+
+def _one_of_three(rank: int, folder: str, config: RunConfig) -> None:
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=3
+    )
+    pretrain(config, Path(folder) / "three")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_three_of_four_trainers_take_the_step_in_parts_of_their_own(
+    synth_catalog: Catalog, tmp_path: Path
+) -> None:
+    """Of four items each, where each of four would have three parts of one."""
+    spawn(_one_of_three, args=(str(tmp_path), _three(synth_catalog, **_THREE)), nprocs=3)
+    pretrain(_three(synth_catalog, batch_size=12), tmp_path / "alone")
+    ours, theirs = _logged(tmp_path / "three"), _logged(tmp_path / "alone")
+    assert len(ours) == 3
+    for row, expected in zip(ours, theirs, strict=True):
+        for name in ("loss", "grad_norm"):
+            assert row[name] == pytest.approx(expected[name], rel=1e-4), (row["step"], name)
+
+
+def _three(catalog: Catalog, **train: object) -> RunConfig:
+    config = _config(catalog, **train)
+    return config.model_copy(update={"data": config.data.model_copy(update={"draws_per_visit": 1})})
 
 
 def test_an_objective_that_compares_items_is_refused_before_anything_is_read(

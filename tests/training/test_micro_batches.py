@@ -6,8 +6,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
+from avrep.cluster.even_ranks import num_even_ranks
+from avrep.config import parse_config
 from avrep.errors import ConfigError
 from avrep.objectives.base import BatchTensors, Objective, ViewTensors
 from avrep.objectives.cvrl import Cvrl
@@ -16,7 +20,7 @@ from avrep.objectives.segment_avclip import SegmentAvclip
 from avrep.objectives.videomae import Videomae
 from avrep.objectives.wav2vec2 import Wav2vec2
 from avrep.training.loop import TrainConfig
-from avrep.training.micro_batches import micro_batches
+from avrep.training.micro_batches import micro_batches, num_parts
 from avrep.training.prepare import prepare
 from avrep.training.step import StepResult, take_step
 from avrep.types import Address
@@ -151,6 +155,75 @@ def test_rows_keep_their_addresses_and_know_the_whole() -> None:
         ConfigError, match=r"is 3, but each trainer has 4 items of a step; choose a"
     ):
         micro_batches(batch, 3)
+
+
+def test_a_step_of_twelve_among_fewer_trainers_by_hand() -> None:
+    """Set up for four trainers with three micro-batches each: of one item."""
+
+    def parts(num_ranks: int) -> int:
+        return num_parts([12 // num_ranks], num_ranks, num_workers=4, num_micro_batches=3)
+
+    assert {num_ranks: parts(num_ranks) for num_ranks in (4, 3, 2, 1)} == {4: 3, 3: 4, 2: 6, 1: 12}
+    # 48 among four in two parts: of six. Three have 16 each, of which parts of six do not make up.
+    assert num_parts([16], 3, num_workers=4, num_micro_batches=2) == 4
+
+
+@given(
+    num_workers=st.integers(1, 16),
+    num_micro_batches=st.integers(1, 6),
+    multiples=st.lists(st.integers(1, 8), min_size=1, max_size=3),
+    data=st.data(),
+)
+def test_no_part_is_larger_than_with_all_trainers_whoever_is_there(
+    num_workers: int, num_micro_batches: int, multiples: list[int], data: st.DataObject
+) -> None:
+    allowed = num_workers * num_micro_batches
+    batches = [allowed * multiple for multiple in multiples]
+    # Visits divide among all trainers, which is what a run with all of them wants.
+    draws = [
+        data.draw(st.sampled_from([n for n in range(1, 9) if batch % (n * num_workers) == 0]))
+        for batch in batches
+    ]
+    num_given = data.draw(st.integers(1, num_workers))
+    visits = [batch // count for batch, count in zip(batches, draws, strict=True)]
+    ranks = num_even_ranks(visits, num_given)
+    rows = [batch // ranks for batch in batches]
+    found = num_parts(rows, ranks, num_workers=num_workers, num_micro_batches=num_micro_batches)
+    if num_micro_batches == 1:
+        assert found == 1
+        return
+
+    def fits(number: int) -> bool:
+        return all(
+            count % number == 0 and count // number <= batch // allowed
+            for count, batch in zip(rows, batches, strict=True)
+        )
+
+    assert fits(found)
+    assert not any(fits(number) for number in range(1, found))
+    assert found == num_micro_batches or ranks < num_workers
+
+
+def test_a_further_corpus_that_does_not_divide_is_refused_at_once() -> None:
+    tree = {
+        "data": {"catalog": "a"},
+        "corpora": {"more": {"catalog": "b", "batch_size": 6}},
+        "video_encoder": {"kind": "video_conv"},
+        "audio_encoder": {"kind": "spectrogram_vit"},
+        "objective": {
+            "kind": "joint",
+            "parts": {
+                "one": {"objective": {"kind": "rspnet"}},
+                "two": {"objective": {"kind": "audiomae"}, "corpus": "more"},
+            },
+        },
+        "train": {"batch_size": 8, "num_steps": 1, "num_workers": 2, "num_micro_batches": 2},
+    }
+    with pytest.raises(
+        ConfigError,
+        match=r"corpora\.more\.batch_size is 6; it must be a multiple of .*_micro_batches, 4",
+    ):
+        parse_config(tree, "test")
 
 
 def _config(**train: object) -> TrainConfig:

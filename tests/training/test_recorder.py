@@ -98,6 +98,20 @@ def test_the_json_line_and_tensorboard_say_the_same(tmp_path: Path) -> None:
     assert {event.step for events in shown.values() for event in events} == {10}
 
 
+def test_after_a_cut_back_tensorboard_has_each_step_once(tmp_path: Path) -> None:
+    """Killed after step 7, resumed from the checkpoint of step 4."""
+    with Recorder(tmp_path) as recorder:
+        for step in range(1, 8):
+            recorder.write(step, {"loss": float(step)})
+    with Recorder(tmp_path, steps_done=4) as recorder:
+        for step in range(5, 9):
+            recorder.write(step, {"loss": 10.0 * step})
+    board = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"scalars": 0})
+    board.Reload()
+    told = [(event.step, event.value) for event in board.Scalars("loss")]
+    assert told == [(1, 1), (2, 2), (3, 3), (4, 4), (5, 50), (6, 60), (7, 70), (8, 80)]
+
+
 def test_the_memory_of_a_gpu_is_written_and_of_a_cpu_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -17,7 +17,9 @@ from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from avrep.objectives.base import BatchTensors, Objective
+from avrep.objectives.cvrl import Cvrl
 from avrep.objectives.hubert import Hubert
+from avrep.objectives.rspnet import Rspnet
 from avrep.objectives.segment_avclip import SegmentAvclip
 from avrep.objectives.videomae import Videomae
 from avrep.objectives.vjepa import Vjepa
@@ -45,6 +47,7 @@ class _Case:
     train: dict[str, Any]
     optim: dict[str, Any] = field(default_factory=dict)
     tolerance: float = 1e-4
+    norms_train: bool = False
 
     @property
     def config(self) -> TrainConfig:
@@ -65,6 +68,10 @@ _CASES = {
     "fsdp, scalar, gathered rows, norms": _Case(SegmentAvclip, _FSDP),
     "fsdp, sgd, layers": _Case(Videomae, _FSDP, {"name": "sgd", "lr": 0.1, "layer_decay": 0.5}),
     "fsdp, lars": _Case(Videomae, _FSDP, {"name": "lars", "lr": 1.0}),
+    "ddp, norms train": _Case(Cvrl, {}, tolerance=1e-3, norms_train=True),
+    "fsdp, norms train, recomputed": _Case(
+        Rspnet, {**_FSDP, "activation_checkpointing": True}, tolerance=1e-3, norms_train=True
+    ),
     "fsdp, bf16": _Case(Vjepa, {**_FSDP, "precision": "bf16"}, tolerance=0.03),
 }
 
@@ -75,7 +82,7 @@ def _train(case: _Case, rank: int, num_ranks: int) -> dict[str, Any]:
         config = config.model_copy(
             update={"num_micro_batches": 1, "activation_checkpointing": False}
         )
-    objective = make_still(TOYS[case.kind](0))
+    objective = make_still(TOYS[case.kind](0), norms=not case.norms_train)
     whole = random_batch(objective, _RANKS * _LOCAL)
     prepare(objective, config, _CPU)
     scales = layer_scales(objective.encoders(), config.optim.layer_decay)
