@@ -21,6 +21,7 @@ from avrep.evaluation.action.read import ACTION_FOLDS
 from avrep.evaluation.action.split import GroupScope
 from avrep.evaluation.result_files import write_results
 from avrep.evaluation.sound.cached_states import MAX_BYTES, CachedStates, cached_states
+from avrep.evaluation.sound.head import recipe_notes
 from avrep.evaluation.sound.run_task import LR_GRID, TrainAll, run_sound_task
 from avrep.evaluation.sound_tasks import SOUND_TASKS, sound_task
 from avrep.evaluation.superb.asr import SpeechRecognition
@@ -223,20 +224,23 @@ def _sound(
             LexiconDecoderConfig(lexicon=Path()),
             [each.removeprefix(_DECODER) for each in of_decoder],
         )
-    return run_sound_task(
+    recipe = read_overrides(
+        task.recipe, [each for each in request.overrides if each not in of_decoder]
+    )
+    results = run_sound_task(
         task,
         upstream,
         request.root,
         _work(request),
-        recipe=read_overrides(
-            task.recipe, [each for each in request.overrides if each not in of_decoder]
-        ),
+        recipe=recipe,
         lrs=request.lrs,
         seed=request.seed,
         open_states=cached_states,
         train_all=train_all if len(request.lrs) > 1 else None,
         tell=tell,
     )
+    notes = recipe_notes(recipe, task.recipe)
+    return tuple(each.model_copy(update={"notes": (*each.notes, *notes)}) for each in results)
 
 
 def _query_by_example(request: TaskRequest, tell: Tell | None) -> tuple[TaskResult, ...]:

@@ -111,7 +111,12 @@ def test_a_second_call_reads_what_the_first_trained(tones: Path, tmp_path: Path)
             cli.main(["evaluate", "logmel-no-cmvn", *arguments])
     (head,) = tmp_path.rglob("head.safetensors")
     (path,) = tmp_path.glob("results/*.json")
-    assert json.loads(path.read_text())["task"] == "sound_folder"
+    result = json.loads(path.read_text())
+    assert result["task"] == "sound_folder"
+    (note,) = [note for note in result["notes"] if "the task's own recipe" in note]
+    own = sound_task("sound_folder").recipe
+    assert f"num_steps 40 ({own.num_steps}), eval_every 20 ({own.eval_every})" in note
+    assert "lr" not in note
     assert head.stat().st_mtime < path.stat().st_mtime
 
 
