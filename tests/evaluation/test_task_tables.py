@@ -225,3 +225,37 @@ def test_published_figures_are_fractions_of_known_numbers() -> None:
     assert len({(f.task, f.protocol, f.metric, f.encoder) for f in PUBLISHED}) == len(PUBLISHED)
     (first, *_) = published_for("ucf101", "finetune", "top1")
     assert (first.encoder, first.value) == ("VideoMAE, ViT-B, K400", 0.961)
+
+
+def test_every_published_figure_stands_under_a_task_and_protocol_that_there_is() -> None:
+    protocols = {
+        "superb": {"superb/sid", "superb/asv", "superb/pr"},
+        "retrieval": {"ucf101", "hmdb51"},
+        "linear": {"kinetics"},
+        "attentive": {"kinetics", "ssv2"},
+        "finetune": {"ucf101", "hmdb51", "kinetics", "ssv2"},
+        "offset": {"sync"},
+    }
+    found: dict[str, set[str]] = {}
+    for figure in PUBLISHED:
+        found.setdefault(figure.protocol, set()).add(figure.task)
+    assert found == protocols
+    probed = {figure.encoder: figure.value for figure in published_for("ssv2", "attentive", "top1")}
+    assert probed["V-JEPA, ViT-L"] == 0.695
+    assert not published_for("ssv2", "linear", "top1")
+    (nearest, *_) = published_for("ucf101", "retrieval", "r@1")
+    assert nearest.note == "split 1; 10 clips, one centre crop"
+
+
+def test_a_published_figure_is_told_once_whatever_parts_there_are() -> None:
+    def of(part: str) -> TaskResult:
+        plain = _result("a", 0.5, task="ucf101", metric="top1")
+        facts = DataFacts(
+            name="ucf101", digest=part, num_train=1, num_valid=1, num_test=1, part=part
+        )
+        return plain.model_copy(update={"protocol": "finetune", "data": facts})
+
+    table = tabulate([of(part) for part in ("split 1", "split 2", "split 3", "mean of 3 splits")])
+    assert len(table.columns) == 4
+    assert table.published == published_for("ucf101", "finetune", "top1")
+    assert markdown(table).count("| VCOP |") == 1
