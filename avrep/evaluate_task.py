@@ -8,9 +8,8 @@ OUT/
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from avrep.action_task import measure_action
 from avrep.config import read_overrides
@@ -18,9 +17,9 @@ from avrep.errors import ConfigError
 from avrep.evaluation.action.data import ActionTask
 from avrep.evaluation.action.measure import ActionTaskConfig
 from avrep.evaluation.action.read import ACTION_FOLDS
-from avrep.evaluation.action.split import GroupScope
 from avrep.evaluation.result_files import write_results
 from avrep.evaluation.sound.cached_states import MAX_BYTES, CachedStates, cached_states
+from avrep.evaluation.sound.head import recipe_notes
 from avrep.evaluation.sound.run_task import LR_GRID, TrainAll, run_sound_task
 from avrep.evaluation.sound_tasks import SOUND_TASKS, sound_task
 from avrep.evaluation.superb.asr import SpeechRecognition
@@ -37,51 +36,15 @@ from avrep.recognition.attentive_recipe import attentive_recipe
 from avrep.recognition.published import published_recipe
 from avrep.report.sync_plot import draw_sync
 from avrep.sync_task import SyncTaskConfig, measure_sync
+from avrep.task_request import OF_DECODER, SYNC, TaskRequest, check_options, task_names
 from avrep.training import parallel
 from avrep.upstreams import open_upstream
 from avrep.video_encoders import open_video_encoder
 
-Protocol = Literal["frozen", "attentive", "finetune"]
-SYNC = "sync"
-_DECODER = "decoder."
 _ACTION_TASKS: dict[str, ActionTask] = {name: name for name in ACTION_FOLDS}
 
 Tell = Callable[[str, int, int], None]
 """Called with (what is done, how much of it is done, how much there is)."""
-
-
-def task_names() -> tuple[str, ...]:
-    """Every task that there is."""
-    return (*ACTION_FOLDS, *SOUND_TASKS, QBE, SYNC)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskRequest:
-    """What is to be measured."""
-
-    encoder: str
-    """See `open_upstream` and `open_video_encoder`."""
-    task: str
-    root: Path
-    """The data set's folder."""
-    out: Path
-    """Of this encoder."""
-    protocol: Protocol = "frozen"
-    """Of action recognition: what is done with the encoder."""
-    recipe: str = ""
-    """Of fine-tuning and of the attentive probe: whose."""
-    folds: tuple[int, ...] = ()
-    """Of action recognition; all of them if none."""
-    group_scope: GroupScope = "class"
-    lrs: tuple[float, ...] = ()
-    """Of tasks of sound: rates to choose from on the validation part."""
-    own_data: bool = False
-    """Whether it is other data in the official layout: then counts may differ."""
-    select_on_test: bool = False
-    """Of verification and diarization: choose on the test, as the public toolkit does."""
-    overrides: tuple[str, ...] = ()
-    """`key=value` of the task's own config; of superb/asr also `decoder.lexicon=FILE` and the like."""
-    seed: int = 0
 
 
 def evaluate_task(
@@ -101,7 +64,9 @@ def evaluate_task(
 
     Raises:
         ConfigError: there is no such task, encoder, recipe or data set; the message says what there is.
+            Or see `check_options`.
     """
+    check_options(request)
     # Ray's processes are elsewhere.
     request = replace(request, root=request.root.absolute(), out=request.out.absolute())
     if request.task in ACTION_FOLDS:
@@ -116,21 +81,6 @@ def evaluate_task(
         raise ConfigError(f"no task {request.task!r}; there are {', '.join(task_names())}, all")
     write_results(request.out, results)
     return results
-
-
-def tasks_below(root: Path) -> tuple[tuple[str, Path], ...]:
-    """Every task whose data lie in a folder of its name: `--task all`.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    found = tuple((name, root / name) for name in task_names() if (root / name).is_dir())
-    if not found:
-        raise ConfigError(
-            f"{root} has no folder named after a task; for all tasks put each data set into one: "
-            f"{', '.join(task_names())}"
-        )
-    return found
 
 
 def evaluation_folder(encoder: str) -> Path:
@@ -217,26 +167,30 @@ def _sound(
     task = sound_task(
         request.task, own_data=request.own_data, select_on_test=request.select_on_test
     )
-    of_decoder = [each for each in request.overrides if each.startswith(_DECODER)]
-    if of_decoder and isinstance(task, SpeechRecognition):
-        task.decoder = read_overrides(
-            LexiconDecoderConfig(lexicon=Path()),
-            [each.removeprefix(_DECODER) for each in of_decoder],
-        )
-    return run_sound_task(
+    overrides = list(request.overrides)
+    if isinstance(task, SpeechRecognition):
+        of_decoder = [each for each in overrides if each.startswith(OF_DECODER)]
+        overrides = [each for each in overrides if each not in of_decoder]
+        if of_decoder:
+            task.decoder = read_overrides(
+                LexiconDecoderConfig(lexicon=Path()),
+                [each.removeprefix(OF_DECODER) for each in of_decoder],
+            )
+    recipe = read_overrides(task.recipe, overrides)
+    results = run_sound_task(
         task,
         upstream,
         request.root,
         _work(request),
-        recipe=read_overrides(
-            task.recipe, [each for each in request.overrides if each not in of_decoder]
-        ),
+        recipe=recipe,
         lrs=request.lrs,
         seed=request.seed,
         open_states=cached_states,
         train_all=train_all if len(request.lrs) > 1 else None,
         tell=tell,
     )
+    notes = recipe_notes(recipe, task.recipe)
+    return tuple(each.model_copy(update={"notes": (*each.notes, *notes)}) for each in results)
 
 
 def _query_by_example(request: TaskRequest, tell: Tell | None) -> tuple[TaskResult, ...]:

@@ -86,7 +86,7 @@ def evaluate(
     With --task the encoder is a run's folder, `untrained:RUN` or `python:MODULE:NAME`; for sound also
     `logmel`, `hf:FOLDER` or `torchaudio:PIPELINE`; for pictures also `colour-histogram`. `--set`
     then changes the task's own config. `--task all` takes every task that has a folder of its name
-    below --root. What was stopped goes on where it was.
+    below --root; each gets the options that it has a use for. What was stopped goes on where it was.
 
     Example: `avrep evaluate runs/first`, `avrep evaluate runs/first --task ucf101 --root UCF101/` or
     `avrep evaluate logmel --task superb/ks --root speech_commands/`
@@ -96,8 +96,19 @@ def evaluate(
     from avrep.report.terminal import print_results
 
     if task is None:
-        if root is not None:
-            raise ConfigError("--root is of --task; name one, or see avrep evaluate --help")
+        given = {
+            "--root": root is not None,
+            "--out": out is not None,
+            "--protocol": protocol != "frozen",
+            "--recipe": bool(recipe),
+            "--lrs": bool(lrs),
+            "--own-data": own_data,
+            "--select-on-test": select_on_test,
+            "--actors": actors > 0,
+            "--seed": seed > 0,
+        }
+        for flag in (flag for flag, is_given in given.items() if is_given):
+            raise ConfigError(f"{flag} is of --task; name one, or see avrep evaluate --help")
         rows = evaluate_run(
             Path(encoder),
             splits=splits,
@@ -110,14 +121,17 @@ def evaluate(
         return
     if root is None:
         raise ConfigError(f"--task {task} needs the data set's folder: --root DIR")
+    if splits is not None:
+        raise ConfigError("--splits is of a run's own catalogue; --task has the data set's own")
     from avrep.cluster.run import evaluate_tasks
-    from avrep.evaluate_task import TaskRequest, evaluation_folder, read_rates, tasks_below
+    from avrep.evaluate_task import evaluation_folder, read_rates
     from avrep.evaluation.task_tables import tabulate
     from avrep.report.terminal import print_tasks
+    from avrep.task_request import TaskRequest, tasks_below, with_fitting_options
 
     out = out or evaluation_folder(encoder)
     wanted = tasks_below(root) if task == "all" else ((task, root),)
-    requests = [
+    requests = tuple(
         TaskRequest(
             encoder=encoder,
             task=name,
@@ -134,7 +148,9 @@ def evaluate(
             seed=seed,
         )
         for name, folder in wanted
-    ]
+    )
+    if task == "all":
+        requests = with_fitting_options(requests)
     refused: dict[str, ConfigError] = {}
 
     def on_refused(request: TaskRequest, error: ConfigError) -> None:

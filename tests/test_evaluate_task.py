@@ -10,11 +10,12 @@ import pytest
 
 from avrep import cli
 from avrep.errors import ConfigError
-from avrep.evaluate_task import evaluation_folder, read_rates, task_names, tasks_below
+from avrep.evaluate_task import evaluation_folder, read_rates
 from avrep.evaluation.result_files import find_results
 from avrep.evaluation.sound.run_task import LR_GRID
 from avrep.evaluation.sound_tasks import SOUND_TASKS, sound_task
 from avrep.media.synth_write import write_wav
+from avrep.task_request import TaskRequest, task_names, tasks_below, with_fitting_options
 
 _SHORT = ("--set", "num_steps=40", "--set", "eval_every=20", "--set", "lr=0.01")
 
@@ -111,7 +112,12 @@ def test_a_second_call_reads_what_the_first_trained(tones: Path, tmp_path: Path)
             cli.main(["evaluate", "logmel-no-cmvn", *arguments])
     (head,) = tmp_path.rglob("head.safetensors")
     (path,) = tmp_path.glob("results/*.json")
-    assert json.loads(path.read_text())["task"] == "sound_folder"
+    result = json.loads(path.read_text())
+    assert result["task"] == "sound_folder"
+    (note,) = [note for note in result["notes"] if "the task's own recipe" in note]
+    own = sound_task("sound_folder").recipe
+    assert f"num_steps 40 ({own.num_steps}), eval_every 20 ({own.eval_every})" in note
+    assert "lr" not in note
     assert head.stat().st_mtime < path.stat().st_mtime
 
 
@@ -146,6 +152,8 @@ def test_of_all_tasks_those_that_can_be_are_measured(
             ["logmel", "--task", "superb/sd", "--root", ".", "--set", "lr=x"],
             "--set: lr",
         ),
+        (["logmel", "--lrs", "superb"], "--lrs is of --task"),
+        (["logmel", "--task", "sync", "--root", ".", "--splits", "."], "--splits is of a run's"),
     ],
 )
 def test_mistakes_are_one_line(
@@ -156,6 +164,61 @@ def test_mistakes_are_one_line(
     error = capsys.readouterr().err.strip()
     assert message in error
     assert "\n" not in error
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "message"),
+    [
+        ("ucf101", ["--recipe", "vcop"], "--recipe vcop: frozen features are trained by none"),
+        ("ucf101", ["--lrs", "superb"], "--lrs is of tasks of sound that train a head; ucf101 has"),
+        ("ucf101", ["--own-data"], "--own-data is of tasks of sound; ucf101 has no use for it"),
+        ("ucf101", ["--select-on-test"], "is of superb/asv and superb/sd; ucf101 has no use"),
+        ("superb/ks", ["--select-on-test"], "is of superb/asv and superb/sd; superb/ks has no use"),
+        ("superb/er", ["--fold", "2"], "--fold is of action recognition; superb/er has no use"),
+        ("esc50", ["--fold", "2"], "--fold is of action recognition; esc50 has no use for it"),
+        ("superb/ks", ["--protocol", "finetune"], "--protocol is of action recognition; superb/ks"),
+        ("superb/ks", ["--recipe", "vcop"], "--recipe is of action recognition; superb/ks"),
+        ("sync", ["--groups", "corpus"], "--groups is of action recognition; sync has no use"),
+        ("superb/qbe", ["--set", "lr=1"], "--set is of tasks that train or sample; superb/qbe has"),
+        ("superb/ks", ["--set", "decoder.beam_size=1"], "decoder"),
+    ],
+)
+def test_an_option_that_a_task_has_no_use_for_is_refused_in_one_line(
+    task: str, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["evaluate", "logmel", "--task", task, "--root", ".", *options])
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert "\n" not in error
+
+
+def _asked(task: str, **options: object) -> TaskRequest:
+    common = {"encoder": "logmel", "root": Path(), "out": Path()}
+    return TaskRequest(**(common | {"task": task} | options))  # pyright: ignore[reportArgumentType]
+
+
+def test_of_all_tasks_each_gets_the_options_that_it_has_a_use_for() -> None:
+    options = {
+        "protocol": "finetune",
+        "recipe": "vcop",
+        "folds": (1,),
+        "lrs": (0.1, 0.2),
+        "select_on_test": True,
+        "overrides": ("num_steps=4", "decoder.lexicon=a"),
+    }
+    tasks = ("ucf101", "superb/asv", "superb/asr", "superb/qbe")
+    sound = {"lrs": (0.1, 0.2), "overrides": ("num_steps=4",)}
+    assert with_fitting_options([_asked(task, **options) for task in tasks]) == (
+        _asked(
+            "ucf101", protocol="finetune", recipe="vcop", folds=(1,), overrides=("num_steps=4",)
+        ),
+        _asked("superb/asv", select_on_test=True, **sound),
+        _asked("superb/asr", **(sound | {"overrides": options["overrides"]})),
+        _asked("superb/qbe"),
+    )
+    with pytest.raises(ConfigError, match="none of esc50, superb/ks has a use for it"):
+        with_fitting_options([_asked(task, select_on_test=True) for task in ("esc50", "superb/ks")])
 
 
 def test_a_misplaced_data_set_is_shown_its_tree(

@@ -34,6 +34,10 @@ SOUND_TASKS: dict[str, type[SoundTask[Any, Any]]] = {
 }
 
 
+SELECT_ON_TEST = (SpeakerVerification.name, SpeakerDiarization.name)
+"""Where the public toolkit chooses on the test, which `--select-on-test` does too."""
+
+
 def sound_task(
     name: str, *, own_data: bool = False, select_on_test: bool = False
 ) -> SoundTask[Any, Any]:
@@ -56,6 +60,6 @@ def sound_task(
     if name == SpeakerDiarization.name:
         return SpeakerDiarization(own_data=own_data, select_on="test")
     raise ConfigError(
-        f"{name} is never chosen on its test; that is of {SpeakerVerification.name} and "
-        f"{SpeakerDiarization.name}, where the public toolkit does so"
+        f"{name} is never chosen on its test; that is of {' and '.join(SELECT_ON_TEST)}, where the "
+        "public toolkit does so"
     )

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from avrep.evaluation.published import Published, published_for
+from avrep.evaluation.result_differences import difference
+from avrep.evaluation.table_rows import labelled_results, row_facts, row_labels
 from avrep.evaluation.task_result import Metric, TaskResult
 
 
@@ -23,7 +25,12 @@ class Column(NamedTuple):
     @property
     def protocol_title(self) -> str:
         """Nothing where the task's name says it."""
-        return "" if self.task.startswith(f"{self.protocol}/") else self.protocol
+        return protocol_title(self.task, self.protocol)
+
+
+def protocol_title(task: str, protocol: str) -> str:
+    """The protocol, or nothing where the task's name says it: "superb/ks"."""
+    return "" if task.startswith(f"{protocol}/") else protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +47,14 @@ class TaskTable:
     """Encoders in rows, tasks in columns, both in the order in which they came."""
 
     encoders: tuple[str, ...]
+    """Their names; of several of one name also a digest, a seed or a number."""
     columns: tuple[Column, ...]
     cells: dict[tuple[str, Column], Cell]
     notes: tuple[str, ...]
-    """What makes numbers of one column not quite comparable, and what results say of themselves."""
+    """What makes numbers of one column not quite comparable, and what results say of themselves,
+    with the encoders that it is of."""
+    facts: tuple[str, ...]
+    """Digests of encoders and of data, and versions of protocols."""
     published: tuple[Published, ...]
 
     def best(self, column: Column) -> set[str]:
@@ -62,39 +73,52 @@ class TaskTable:
 
 
 def tabulate(results: Sequence[TaskResult], *, all_metrics: bool = False) -> TaskTable:
-    """Put results together.
-
-    Of two results of the same encoder, task, part and protocol the later in the sequence counts.
+    """Put results together; of one name but unlike in digest, seed or else they have rows of their own.
 
     Args:
         results: of any encoders and tasks.
         all_metrics: with every metric; otherwise each result's first.
     """
+    labelled = labelled_results(results)
     cells: dict[tuple[str, Column], Cell] = {}
-    columns: dict[Column, TaskResult] = {}
-    notes: list[str] = []
-    for result in results:
+    columns: dict[Column, tuple[str, TaskResult]] = {}
+    marks: dict[str, str] = {}
+    for label, result in labelled:
         for metric in result.metrics if all_metrics else result.metrics[:1]:
             column = Column(result.task, result.data.part, result.protocol, metric.name)
-            first = columns.setdefault(column, result)
-            differs = _difference(first, result, column)
-            if differs and differs not in notes:
-                notes.append(differs)
-            mark = _mark(notes.index(differs)) if differs else ""
-            cells[result.encoder.name, column] = Cell(metric=metric, mark=mark)
-    encoders = tuple(dict.fromkeys(result.encoder.name for result in results))
-    marked = [f"{_mark(number)} {note}" for number, note in enumerate(notes)]
-    told = dict.fromkeys(f"{result.task}: {note}" for result in results for note in result.notes)
+            of_first, first = columns.setdefault(column, (label, result))
+            unlike = difference(first, result)
+            note = f"{label}, unlike {of_first}: {unlike}"
+            mark = marks.setdefault(note, _mark(len(marks))) if unlike else ""
+            cells[label, column] = Cell(metric=metric, mark=mark)
+    figures = (
+        figure
+        for column in columns
+        for figure in published_for(column.task, column.protocol, column.metric)
+    )
     return TaskTable(
-        encoders=encoders,
+        encoders=row_labels(labelled),
         columns=tuple(columns),
         cells=cells,
-        notes=(*marked, *told),
-        published=tuple(
-            figure
-            for column in columns
-            for figure in published_for(column.task, column.protocol, column.metric)
-        ),
+        notes=(*(f"{mark} {note}" for note, mark in marks.items()), *_own_notes(labelled)),
+        facts=row_facts(labelled),
+        # The parts of a data set and their mean have them in common.
+        published=tuple(dict.fromkeys(figures)),
+    )
+
+
+def _own_notes(labelled: Sequence[tuple[str, TaskResult]]) -> tuple[str, ...]:
+    """What results say of themselves, each once, with what and whom it is of."""
+    measured: dict[tuple[str, str], dict[str, None]] = {}
+    whose: dict[tuple[str, str], dict[str, None]] = {}
+    for label, result in labelled:
+        for note in result.notes:
+            measured.setdefault((result.task, note), {})[result.protocol] = None
+            whose.setdefault((result.task, note), {})[label] = None
+    return tuple(
+        f"{' '.join(filter(None, (task, protocol_title(task, ', '.join(of)))))} of "
+        f"{', '.join(whose[task, note])}: {note}"
+        for (task, note), of in measured.items()
     )
 
 
@@ -113,7 +137,9 @@ def markdown(table: TaskTable) -> str:
             _row([_plain(each.encoder), f"{each.task} {each.protocol}", each.metric, *_said(each)])
             for each in table.published
         ]
-    return "\n".join([*lines, "", *(f"{_plain(note)}  " for note in table.notes)]).rstrip() + "\n"
+    for group in filter(None, (table.notes, table.facts)):
+        lines += ["", *(f"{_plain(line)}  " for line in group)]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def latex(table: TaskTable) -> str:
@@ -122,7 +148,7 @@ def latex(table: TaskTable) -> str:
     for name in table.encoders:
         cells = [_latex_cell(table, name, column) for column in table.columns]
         lines.append(" & ".join([_escaped(name), *cells]) + r" \\")
-    lines += [f"% {note}" for note in table.notes]
+    lines += [f"% {' '.join(line.split())}" for line in (*table.notes, *table.facts)]
     return "\n".join(lines) + "\n"
 
 
@@ -138,20 +164,14 @@ def interval(metric: Metric) -> str:
     return f"{metric.ci_low:.3f}, {metric.ci_high:.3f}"
 
 
-def _difference(first: TaskResult, other: TaskResult, column: Column) -> str:
-    """Why two results of one column cannot be compared without a word; "" where they can."""
-    if first.protocol_version != other.protocol_version:
-        return (
-            f"{column.title}: by version {other.protocol_version} of the protocol, not "
-            f"{first.protocol_version} as above"
-        )
-    if first.data.digest != other.data.digest:
-        return f"{column.title}: on other lists of items than above"
-    return ""
-
-
 def _mark(number: int) -> str:
-    return "*" * (number + 1)
+    """(a), (b), ..., (z), (aa), ..."""
+    letters = ""
+    number += 1
+    while number:
+        number, letter = divmod(number - 1, 26)
+        letters = chr(ord("a") + letter) + letters
+    return f"({letters})"
 
 
 def _markdown_cell(table: TaskTable, name: str, column: Column) -> str:
@@ -160,7 +180,7 @@ def _markdown_cell(table: TaskTable, name: str, column: Column) -> str:
         return ""
     value = shown(cell.metric)
     bold = f"**{value}**" if name in table.best(column) else value
-    return f"{bold}{_plain(cell.mark)} [{interval(cell.metric)}]"
+    return f"{bold}{cell.mark and f' {cell.mark}'} [{interval(cell.metric)}]"
 
 
 def _latex_cell(table: TaskTable, name: str, column: Column) -> str:
@@ -170,7 +190,8 @@ def _latex_cell(table: TaskTable, name: str, column: Column) -> str:
     value = shown(cell.metric)
     bold = rf"\textbf{{{value}}}" if name in table.best(column) else value
     low, high = interval(cell.metric).split(", ")
-    return rf"{bold}{cell.mark}\,{{\scriptsize[{low}, {high}]}}"
+    mark = rf"\textsuperscript{{{cell.mark}}}" if cell.mark else ""
+    return rf"{bold}{mark}\,{{\scriptsize[{low}, {high}]}}"
 
 
 def _said(figure: Published) -> tuple[str, str]:

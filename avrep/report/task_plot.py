@@ -60,7 +60,7 @@ def _panel(axes: Axes, table: TaskTable, column: Column, *, named: bool) -> None
         axes.plot([metric.ci_low, metric.ci_high], [place, place], color=colour, linewidth=1.6)
         axes.plot([metric.value], [place], "o", color=colour, markersize=6)
         axes.annotate(
-            shown(metric) + cell.mark,
+            f"{shown(metric)} {cell.mark}".rstrip(),
             (metric.value, place),
             textcoords="offset points",
             xytext=(0, 6),

@@ -54,7 +54,7 @@ def print_tasks(table: TaskTable) -> None:
             cell = table.cells.get((name, column))
             if cell is None:
                 continue
-            value = shown(cell.metric) + cell.mark
+            value = f"{shown(cell.metric)} {cell.mark}".rstrip()
             chance = cell.metric.chance
             lines.append(
                 (

@@ -1,4 +1,6 @@
-"""Proves that results come back as written, and stand in tables with best, marks and published figures."""
+"""Proves that results come back as written, and stand in tables with best, marks, digests and published
+figures; that what cannot be compared is marked, and that none of several of one name is lost.
+"""
 
 import json
 from pathlib import Path
@@ -97,6 +99,10 @@ def test_the_table_as_markdown() -> None:
         "| published | task | metric | value | source |",
         "| --- | --- | --- | ---: | --- |",
         "| WavLM Base | superb/pr superb | per | 4.8 | WavLM (as quoted in s3prl, issue 498) |",
+        "",
+        r"runs/a\|b: encoder e (superb)  ",
+        "logmel: encoder e (superb)  ",
+        r"superb/pr: data ls d1, protocol version 1 (superb; runs/a\|b, logmel)",
     ]
 
 
@@ -108,13 +114,110 @@ def test_the_table_as_latex() -> None:
         "% encoder & superb/pr per & x superb acc",
         r"my\_run & 20.0\,{\scriptsize[19.0, 22.0]} & -- \\",
         r"50\% & \textbf{10.0}\,{\scriptsize[9.0, 12.0]} & 70.0\,{\scriptsize[69.0, 72.0]} \\",
+        "% my_run: encoder e (superb)",
+        "% 50%: encoder e (superb)",
+        "% superb/pr: data ls d1, protocol version 1 (superb; my_run, 50%)",
+        "% x: data ls d1, protocol version 1 (superb; 50%)",
     ]
 
 
 def test_other_lists_are_marked_and_told() -> None:
     table = tabulate([_result("a", 0.2), _result("b", 0.1, data="d2")])
-    assert table.notes == ("* superb/pr per: on other lists of items than above",)
-    assert "**10.0**\\* [" in markdown(table)
+    assert table.notes == ("(a) b, unlike a: other lists of items: data d2 (there d1)",)
+    assert "**10.0** (a) [" in markdown(table)
+    assert r"\textbf{10.0}\textsuperscript{(a)}" in latex(table)
+
+
+def _changed(result: TaskResult, **settings: str | float) -> TaskResult:
+    return result.model_copy(update={"settings": result.settings | settings})
+
+
+def test_other_settings_are_marked_and_told() -> None:
+    held_out = _changed(_result("a", 0.2), select_on="held-out")
+    on_test = _changed(_result("b", 0.1), num_steps=50, select_on="test")
+    late = _result("b", 0.3, task="x").model_copy(update={"protocol_version": 2})
+    table = tabulate([held_out, _result("a", 0.2, task="x"), on_test, late, _result("c", 0.3)])
+    assert table.notes == (
+        "(a) b, unlike a: num_steps 50 (there 100); select_on test (there held-out)",
+        "(b) b, unlike a: version 2 of the protocol (there 1)",
+        "(c) c, unlike a: select_on untold (there held-out)",
+    )
+    assert "% (a) b, unlike a: num_steps 50" in latex(table)
+
+
+def test_what_is_chosen_on_held_out_data_may_differ() -> None:
+    mine = _changed(_result("a", 0.2), lr=0.1, chosen_step=40, layer_weights="1", lrs_tried="1, 2")
+    other = _changed(_result("b", 0.2), lr=0.2, chosen_step=80, layer_weights="0", lrs_tried="3, 4")
+    assert tabulate([mine, other]).notes == ()
+    one = _changed(other, lrs_tried="3")
+    assert tabulate([mine, one]).notes == ("(a) b, unlike a: lrs_tried 1 (there 2)",)
+
+
+def test_fine_tuning_takes_its_recipes_rates_and_a_linear_probe_chooses_its_own() -> None:
+    def of(encoder: str, protocol: str, **settings: str | float) -> TaskResult:
+        plain = _result(encoder, 0.2, task="ucf101", metric="top1")
+        return _changed(plain.model_copy(update={"protocol": protocol}), **settings)
+
+    tuned = [of("a", "finetune", recipe="small"), of("b", "finetune", recipe="vcop", lr=1.0)]
+    assert tabulate(tuned).notes == (
+        "(a) b, unlike a: lr 1.0 (there 0.01); recipe vcop (there small)",
+    )
+    linear = [of("a", "linear", how="l2 1"), of("b", "linear", how="l2 10")]
+    assert tabulate(linear).notes == ()
+    nearest = [of("a", "knn", how="k 20"), of("b", "knn", how="k 1")]
+    assert tabulate(nearest).notes == ("(a) b, unlike a: how k 1 (there k 20)",)
+
+
+def test_notes_say_whose_they_are() -> None:
+    noted = [
+        _result(name, 0.2).model_copy(update={"notes": notes})
+        for name, notes in (("a", ("one", "two")), ("b", ("two",)), ("c", ()))
+    ]
+    other = _result("c", 0.5, task="ucf101").model_copy(
+        update={"protocol": "linear", "notes": ("two",)}
+    )
+    assert tabulate([*noted, other]).notes == (
+        "superb/pr of a: one",
+        "superb/pr of a, b: two",
+        "ucf101 linear of c: two",
+    )
+
+
+def test_weights_seeds_and_recipes_of_one_name_have_rows_of_their_own() -> None:
+    """Whatever differs, no number is lost, and other tasks stay beside what they belong to."""
+
+    def of(
+        value: float, task: str = "superb/pr", digest: str = "e" * 40, **settings: float
+    ) -> TaskResult:
+        facts = EncoderFacts(name="runs/a", digest=digest, num_parameters=1)
+        return _changed(
+            _result("", value, task=task).model_copy(update={"encoder": facts}), **settings
+        )
+
+    def shown(*results: TaskResult) -> dict[str, list[float]]:
+        table = tabulate(results)
+        return {
+            name: [cell.metric.value for (of, _), cell in table.cells.items() if of == name]
+            for name in table.encoders
+        }
+
+    later = (of(0.2, digest="f" * 40), of(0.3, "superb/ks", "f" * 40))
+    assert shown(of(0.1), *later) == {
+        "runs/a (eeeeeeeeeeee)": [0.1],
+        "runs/a (ffffffffffff)": [0.2, 0.3],
+    }
+    assert shown(of(0.1, seed=0), of(0.2, seed=1)) == {
+        "runs/a (seed 0)": [0.1],
+        "runs/a (seed 1)": [0.2],
+    }
+    assert shown(of(0.1), of(0.2, num_steps=9), of(0.3, num_steps=8)) == {
+        "runs/a": [0.1],
+        "runs/a #2": [0.2],
+        "runs/a #3": [0.3],
+    }
+    assert shown(of(0.1), of(0.1), of(0.2, "superb/ks")) == {"runs/a": [0.1, 0.2]}
+    tuned = of(0.4, digest="0" * 40).model_copy(update={"protocol": "finetune"})
+    assert shown(of(0.1), tuned) == {"runs/a": [0.1, 0.4]}
 
 
 def test_published_figures_are_fractions_of_known_numbers() -> None:
@@ -122,3 +225,37 @@ def test_published_figures_are_fractions_of_known_numbers() -> None:
     assert len({(f.task, f.protocol, f.metric, f.encoder) for f in PUBLISHED}) == len(PUBLISHED)
     (first, *_) = published_for("ucf101", "finetune", "top1")
     assert (first.encoder, first.value) == ("VideoMAE, ViT-B, K400", 0.961)
+
+
+def test_every_published_figure_stands_under_a_task_and_protocol_that_there_is() -> None:
+    protocols = {
+        "superb": {"superb/sid", "superb/asv", "superb/pr"},
+        "retrieval": {"ucf101", "hmdb51"},
+        "linear": {"kinetics"},
+        "attentive": {"kinetics", "ssv2"},
+        "finetune": {"ucf101", "hmdb51", "kinetics", "ssv2"},
+        "offset": {"sync"},
+    }
+    found: dict[str, set[str]] = {}
+    for figure in PUBLISHED:
+        found.setdefault(figure.protocol, set()).add(figure.task)
+    assert found == protocols
+    probed = {figure.encoder: figure.value for figure in published_for("ssv2", "attentive", "top1")}
+    assert probed["V-JEPA, ViT-L"] == 0.695
+    assert not published_for("ssv2", "linear", "top1")
+    (nearest, *_) = published_for("ucf101", "retrieval", "r@1")
+    assert nearest.note == "split 1; 10 clips, one centre crop"
+
+
+def test_a_published_figure_is_told_once_whatever_parts_there_are() -> None:
+    def of(part: str) -> TaskResult:
+        plain = _result("a", 0.5, task="ucf101", metric="top1")
+        facts = DataFacts(
+            name="ucf101", digest=part, num_train=1, num_valid=1, num_test=1, part=part
+        )
+        return plain.model_copy(update={"protocol": "finetune", "data": facts})
+
+    table = tabulate([of(part) for part in ("split 1", "split 2", "split 3", "mean of 3 splits")])
+    assert len(table.columns) == 4
+    assert table.published == published_for("ucf101", "finetune", "top1")
+    assert markdown(table).count("| VCOP |") == 1

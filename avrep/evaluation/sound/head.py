@@ -36,6 +36,18 @@ class HeadRecipe(FrozenConfig):
     """Training hears at most so much of each recording, from a place drawn anew each time."""
 
 
+def recipe_notes(recipe: HeadRecipe, own: HeadRecipe) -> tuple[str, ...]:
+    """What a recipe has otherwise than the task's own, but for the rate, which may be chosen."""
+    fields = recipe.model_dump(exclude={"lr"})
+    there = own.model_dump()
+    unlike = [
+        f"{name} {value} ({there[name]})" for name, value in fields.items() if value != there[name]
+    ]
+    if not unlike:
+        return ()
+    return (f"the head is not trained by the task's own recipe (in brackets): {', '.join(unlike)}",)
+
+
 class Head(nn.Module, ABC, Generic[E, P]):
     """A small network from features float[b n d] to a loss, and to predictions."""
 

@@ -68,6 +68,10 @@ class SpeakerVerification(SoundTask[VerificationExample, Tensor]):
     min_samples: int = 32_000
     """Training utterances that are not longer, silence trimmed, do not count."""
 
+    @property
+    def chosen(self) -> dict[str, str | int | float | bool]:
+        return {"select_on": self.select_on}
+
     def at_rate(self, frame_samples: int) -> Self:
         return replace(self, frame_samples=frame_samples)
 
