@@ -16,7 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from avrep.labelling.job import LabelConfig, LabelJob, identity, load_features, sampled_rows
+from avrep.labelling.job import (
+    LabelConfig,
+    LabelJob,
+    identity,
+    load_features,
+    plan_job,
+    sampled_rows,
+)
 from avrep.labelling.tasks import (
     FAILURES_NOTE,
     centroids_path,
@@ -100,15 +107,15 @@ def label_corpus(
 
     Raises:
         ConfigError: no such catalogue or run, no sound, too little of it for so many clusters, or
-            `out` holds something else.
+            `out` holds something else; or the run went on meanwhile and removed the checkpoint.
         ShardError: most rows of a shard cannot be read; started again, the job goes on.
     """
     config = config or LabelConfig()
     if config.run is not None:
         config = config.model_copy(update={"run": config.run.resolve()})
     catalog = Catalog.open(Path(catalog_path).resolve())
-    job = LabelJob(catalog=catalog, out=Path(out).resolve(), config=config)
-    features = load_features(config)
+    job = plan_job(catalog, Path(out).resolve(), config)
+    features = load_features(job)
     wanted = identity(job, features)
     sampled = sampled_rows(job, features)
     found = claim_folder(job.out, FACTS, wanted, what="labels", words=_WORDS)

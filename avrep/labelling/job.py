@@ -15,8 +15,9 @@ from avrep.media.catalog import Catalog
 from avrep.media.label_store import ROWS_PER_SHARD, LabelFacts
 from avrep.models.frame_features import FrameFeatures, layer_features, mfcc_features
 from avrep.models.waveform import Waveform
-from avrep.trained import latest_checkpoint, load_trained, read_run_config
-from avrep.training.checkpoint import weights_sha256
+from avrep.trained import latest_checkpoint, read_run_config
+from avrep.training.checkpoint import load_checkpoint, weights_sha256
+from avrep.training.checkpoint_store import Checkpoint
 from avrep.types import Address, RowNumbers
 
 _FRAMES_PER_CLUSTER = 1000
@@ -43,6 +44,15 @@ class LabelConfig(FrozenConfig):
     """Of the sample and of k-means."""
 
 
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The very weights that features are of: a run that still trains has newer ones by and by."""
+
+    checkpoint: Checkpoint
+    sha256: str
+    """See `weights_sha256`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelJob:
     """All that a task needs to know; it travels to another process as it is."""
@@ -50,6 +60,8 @@ class LabelJob:
     catalog: Catalog
     out: Path
     config: LabelConfig
+    weights: Weights | None = None
+    """Of `config.run`, for all tasks the same; None where the features are MFCCs."""
 
     @property
     def num_shards(self) -> int:
@@ -61,16 +73,33 @@ class LabelJob:
         return np.arange(first, min(first + ROWS_PER_SHARD, len(self.catalog)), dtype=np.int64)
 
 
-def load_features(config: LabelConfig) -> FrameFeatures:
-    """What a config says is clustered, computed on the CPU.
+def plan_job(catalog: Catalog, out: Path, config: LabelConfig) -> LabelJob:
+    """A job on the run's newest weights, if it is of a run.
 
     Raises:
-        ConfigError: no such run, it has no waveform encoder, or that has no such layer.
+        ConfigError: no such run, or it has no checkpoint.
+        ShardError: the store that has its checkpoints cannot be asked.
     """
     if config.run is None:
+        return LabelJob(catalog=catalog, out=out, config=config)
+    checkpoint = latest_checkpoint(config.run)
+    weights = Weights(checkpoint, weights_sha256(checkpoint))
+    return LabelJob(catalog=catalog, out=out, config=config, weights=weights)
+
+
+def load_features(job: LabelJob) -> FrameFeatures:
+    """What a job clusters, computed on the CPU.
+
+    Raises:
+        ConfigError: the run has no waveform encoder, or that has no such layer; or the weights that
+            the job was planned with are gone, or others by now.
+        ShardError: the store that has them cannot be read.
+    """
+    config = job.config
+    if config.run is None:
         return replace(mfcc_features(), is_standardised=config.standardise)
+    assert job.weights is not None
     objective = build_objective(read_run_config(config.run))
-    load_trained(config.run, objective)
     encoder = objective.encoders().get("audio")
     if not isinstance(encoder, Waveform):
         raise ConfigError(f"{config.run} trained no encoder of waveforms; name a run of HuBERT")
@@ -79,7 +108,23 @@ def load_features(config: LabelConfig) -> FrameFeatures:
             f"layer {config.layer}: the encoder of {config.run} has layers 1 to "
             f"{encoder.num_layers}, and 0 for their input"
         )
+    _require_there(job.weights)
+    load_checkpoint(job.weights.checkpoint, objective)
     return replace(layer_features(encoder, config.layer), is_standardised=config.standardise)
+
+
+def _require_there(weights: Weights) -> None:
+    checkpoint = weights.checkpoint
+    if checkpoint not in checkpoint.store.checkpoints():
+        raise ConfigError(
+            f"{checkpoint}, which the labels are of, is gone: the run went on and keeps its newest "
+            "alone; label into a new folder when it has ended, or give it more "
+            "train.keep_checkpoints"
+        )
+    if weights_sha256(checkpoint) != weights.sha256:
+        raise ConfigError(
+            f"{checkpoint} has other weights than when its labels were begun; label into a new folder"
+        )
 
 
 def identity(job: LabelJob, features: FrameFeatures) -> dict[str, Any]:
@@ -92,7 +137,7 @@ def identity(job: LabelJob, features: FrameFeatures) -> dict[str, Any]:
         rate_hz=features.rate_hz,
         seed=config.seed,
         features={
-            **_source(config),
+            **_source(job),
             "standardise": config.standardise,
             "sample_share": config.sample_share,
         },
@@ -120,14 +165,13 @@ def sampled_rows(job: LabelJob, features: FrameFeatures) -> RowNumbers:
     return np.sort(rows[order[: int(num_rows)]])
 
 
-def _source(config: LabelConfig) -> dict[str, Any]:
-    if config.run is None:
+def _source(job: LabelJob) -> dict[str, Any]:
+    if job.weights is None or job.config.run is None:
         return {"kind": "mfcc"}
-    checkpoint = latest_checkpoint(config.run)
     return {
         "kind": "layer",
-        "layer": config.layer,
-        "run": config.run.name,
-        "checkpoint": checkpoint.name,
-        "weights_sha256": weights_sha256(checkpoint),
+        "layer": job.config.layer,
+        "run": job.config.run.name,
+        "checkpoint": job.weights.checkpoint.name,
+        "weights_sha256": job.weights.sha256,
     }

@@ -64,9 +64,10 @@ def sample_shard(job: LabelJob, sampled: RowNumbers, shard: int) -> int:
         How many rows were read.
 
     Raises:
+        ConfigError: see `load_features`.
         ShardError: most of them cannot be read.
     """
-    features, rows = load_features(job.config), rows_of_shard(sampled, shard)
+    features, rows = load_features(job), rows_of_shard(sampled, shard)
     sounds = [read for _, read in _read(job, rows, features) if isinstance(read, _Sound)]
     none = np.zeros((0, features.width), np.float32)
     save_array(frames_path(job.out, shard), np.concatenate([none, *(s.frames for s in sounds)]))
@@ -80,12 +81,13 @@ def label_shard(job: LabelJob, shard: int) -> int:
         How many rows were read.
 
     Raises:
+        ConfigError: see `load_features`.
         ShardError: most of them cannot be read.
     """
     centroids = np.load(centroids_path(job.out), allow_pickle=False)
     rows: list[RowLabels | None] = []
     failures: list[tuple[str, str]] = []
-    for item, read in _read(job, job.rows(shard), load_features(job.config)):
+    for item, read in _read(job, job.rows(shard), load_features(job)):
         if isinstance(read, _Sound):
             rows.append(RowLabels(read.first_s, nearest_clusters(read.frames, centroids)))
             continue

@@ -3,6 +3,7 @@ order, killed in between or not; and HuBERT trains on them, twice.
 """
 
 import csv
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from avrep.models.frame_features import FrameFeatures, mfcc_features
 from avrep.models.mfcc import mfcc_with_deltas
 from avrep.models.waveform import Waveform
 from avrep.pretrain import pretrain
-from avrep.trained import load_trained
+from avrep.trained import checkpoints, load_trained
 
 CONFIG = LabelConfig(num_clusters=4, seed=3)
 DAMAGED, SOUNDLESS = 1, 3
@@ -290,6 +291,66 @@ def test_a_second_iteration_trains_on_a_layer_of_the_first(
 
     with pytest.raises(ConfigError, match=r"layer 9: the encoder of .*run1 has layers 1 to 4"):
         label_corpus(catalog.path, tmp_path / "3", second.model_copy(update={"layer": 9}))
+
+
+@pytest.fixture
+def half_done(catalog: Catalog, tmp_path: Path) -> LabelConfig:
+    """What labels the second layer of a run of four steps that has done two of them."""
+    label_corpus(catalog.path, tmp_path / "one", CONFIG)
+    config = _run_config(catalog, tmp_path / "one")
+    # So fast that two steps change the labels.
+    optim = config.train.optim.model_copy(update={"lr": 0.1})
+    train = config.train.model_copy(update={"num_steps": 4, "optim": optim})
+    pretrain(config.model_copy(update={"train": train}), tmp_path / "run")
+    Path(checkpoints(tmp_path / "run")[-1].url).rename(tmp_path / "later")
+    return LabelConfig(num_clusters=4, run=tmp_path / "run", layer=2)
+
+
+def _train_on(folder: Path) -> None:
+    """Let the run of `half_done` have its last checkpoint too."""
+    (first,) = checkpoints(folder / "run")
+    (folder / "later").rename(Path(first.url).with_name("step-00000004"))
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_clusters_and_labels_are_of_the_same_weights_though_the_run_trains_on(
+    catalog: Catalog, tmp_path: Path, half_done: LabelConfig
+) -> None:
+    label_corpus(catalog.path, tmp_path / "at rest", half_done)
+    passes: list[int] = []
+
+    def while_it_trains(task: Task, shards: Sequence[int]) -> Iterator[int]:
+        passes.append(len(shards))
+        if len(passes) == 2:
+            _train_on(tmp_path)
+        yield from map(task, shards)
+
+    label_corpus(catalog.path, tmp_path / "meanwhile", half_done, run_tasks=while_it_trains)
+    assert passes == [3, 3]
+    assert [found.step for found in checkpoints(tmp_path / "run")] == [2, 4]
+    assert _contents(tmp_path / "meanwhile") == _contents(tmp_path / "at rest")
+    label_corpus(catalog.path, tmp_path / "newer", half_done)
+    newer, older = (LabelStore.open(tmp_path / name).facts for name in ("newer", "at rest"))
+    assert newer.features["checkpoint"] == "step-00000004"
+    assert older.features["checkpoint"] == "step-00000002"
+    assert newer.features["weights_sha256"] != older.features["weights_sha256"]
+    shards = [_contents(tmp_path / name)["shard-000000.arrow"] for name in ("newer", "at rest")]
+    assert shards[0] != shards[1]
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_weights_that_are_gone_or_others_are_told_of(
+    catalog: Catalog, tmp_path: Path, half_done: LabelConfig
+) -> None:
+    planned = job.plan_job(catalog, tmp_path / "labels", half_done)
+    assert planned.weights is not None
+    other = replace(planned, weights=replace(planned.weights, sha256="0" * 64))
+    with pytest.raises(ConfigError, match=r"step-00000002 has other weights than when its labels"):
+        job.load_features(other)
+    _train_on(tmp_path)
+    shutil.rmtree(planned.weights.checkpoint.url)
+    with pytest.raises(ConfigError, match=r"step-00000002, which the labels are of, is gone: the"):
+        job.load_features(planned)
 
 
 @pytest.mark.usefixtures("small_shards")

@@ -107,7 +107,11 @@ def _with_teacher(encoder: TubeletVit) -> Vjepa:
 
 def _listening(seed: int = 0) -> Hubert:
     encoder = build_waveform(WaveformConfig(size="tiny"), seed)
-    return Hubert(HubertConfig(labels="unused"), encoder, lambda batch: torch.zeros(0), seed)
+    return Hubert(HubertConfig(labels="unused"), encoder, _no_labels, seed)
+
+
+def _no_labels(_batch: BatchTensors) -> torch.Tensor:
+    return torch.zeros(0)
 
 
 def test_a_teacher_is_evaluated_where_its_part_alone_trains_the_encoder() -> None:
