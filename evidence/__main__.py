@@ -12,8 +12,9 @@ from rich.table import Table
 from avrep.errors import ConfigError
 from benchmarks.machine import describe_machine
 from evidence.cells import Cell, read_cells, write_cells
+from evidence.corpora import media_folder
 from evidence.lines import lines_of
-from evidence.methods import METHODS
+from evidence.methods import MEDIA, METHODS
 from evidence.report import table_rows, write_page
 from evidence.training import study_name
 
@@ -33,19 +34,28 @@ def main() -> None:
     if unknown:
         parser.error(f"no method {', '.join(sorted(unknown))}; there are {', '.join(METHODS)}")
     work, seeds = chosen.work.resolve(), range(chosen.seeds)
+    # What was measured stays measured: an interrupted command goes on where it stopped.
+    missing = [
+        (method, seed)
+        for seed in seeds
+        for method in chosen.methods or METHODS
+        if not _cells_path(work, method, seed).is_file()
+    ]
+    try:
+        # Told before anything is trained.
+        for below in dict.fromkeys(MEDIA[method] for method, _ in missing if method in MEDIA):
+            media_folder(below)
+    except ConfigError as error:
+        parser.exit(2, f"{error}\n")
     chosen.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(chosen.threads)
-    # What was measured stays measured: an interrupted command goes on where it stopped.
-    for seed in seeds:
-        for method in chosen.methods or METHODS:
-            path = _cells_path(work, method, seed)
-            if not path.is_file():
-                made = describe_machine()
-                try:
-                    cells = METHODS[method](work, chosen.out, seed)
-                except ConfigError as error:
-                    parser.exit(2, f"{method}: {error}\n")
-                write_cells(path, [replace(cell, made=made) for cell in cells])
+    for method, seed in missing:
+        made = describe_machine()
+        try:
+            cells = METHODS[method](work, chosen.out, seed)
+        except ConfigError as error:
+            parser.exit(2, f"{method}: {error}\n")
+        write_cells(_cells_path(work, method, seed), [replace(cell, made=made) for cell in cells])
     # Of all methods, whichever were chosen now; what another recipe gave is left out.
     cells = read_cells(_cells_path(work, method, seed) for method in METHODS for seed in seeds)
     page = write_page(chosen.out, cells)

@@ -8,9 +8,9 @@ from evidence.cells import Cell
 from evidence.drawn_offsets import DRAWN_OFFSETS
 from evidence.motion import measure_motion
 from evidence.pictures import measure_masked
-from evidence.speech import SPEECH
+from evidence.speech import CORPUS, SPEECH
 from evidence.speed import measure_speed
-from evidence.synchrony import SYNCHRONY
+from evidence.synchrony import HEADS, SYNCHRONY
 
 Measure = Callable[[Path, Path, int], list[Cell]]
 """Called with (working folder, folder for pictures, seed): trains what is to be trained, measures."""
@@ -25,3 +25,6 @@ METHODS: dict[str, Measure] = {
     **SYNCHRONY,
     **DRAWN_OFFSETS,
 }
+
+MEDIA: dict[str, str] = {**dict.fromkeys(SPEECH, CORPUS), **dict.fromkeys(SYNCHRONY, HEADS)}
+"""Folders of real media that methods are measured on; those that are not here need none."""

@@ -35,7 +35,8 @@ from evidence.training import TrainedRun, train_run
 
 LAYER = 3
 """Of four, for every method: the one at which HuBERT had been measured before."""
-_CORPUS = "speech/fsdd"
+CORPUS = "speech/fsdd"
+"""Below the folder of real media."""
 _BATCH = 100
 _PROBE = LinearProbeConfig(l2_grid=(0.1, 0.01, 0.001))
 
@@ -134,7 +135,7 @@ def digits_catalog(work: Path) -> Path:
     """The recordings at 16 kHz, so that training need not resample them each time they are heard."""
     folder, catalog = work / "fsdd_16k", work / "fsdd_16k.parquet"
     if not catalog.is_file():
-        recorded = Catalog.open(folder_catalog(work, _CORPUS))
+        recorded = Catalog.open(folder_catalog(work, CORPUS))
         (folder / "wav").mkdir(parents=True, exist_ok=True)
         for item in recorded:
             sound = read_whole_sound(item, recorded.root, RATE_HZ).audio
@@ -150,7 +151,7 @@ def read_digits(catalog_path: Path) -> Digits:
     Args:
         catalog_path: from `digits_catalog`.
     """
-    with (media_folder(_CORPUS) / "labels.csv").open(encoding="utf-8", newline="") as file:
+    with (media_folder(CORPUS) / "labels.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     sounds = _sounds(catalog_path)
     return Digits(

@@ -34,6 +34,8 @@ from evidence.training import train_run
 
 REACH = 10
 """Windows that the sound is shifted by at most, either way: 21 offsets."""
+HEADS = "av/grid"
+"""Talking heads, below the folder of real media."""
 _HOP_FRAMES = 2
 _FPS = 25.0
 _NUM_FRAMES = 70
@@ -66,7 +68,7 @@ def measure_offsets(work: Path, pictures: Path, seed: int) -> list[Cell]:
     trained, untrained = (_long_clips(config) for _ in range(2))
     load_trained(run.folder, trained)
     held_out = _shown(trained, catalog, split="test")
-    heads = _shown(trained, folder_catalog(work, "av/grid"))
+    heads = _shown(trained, folder_catalog(work, HEADS))
     on_held_out = [embedded(objective, held_out.views) for objective in (trained, untrained)]
     on_heads = [embedded(objective, heads.views) for objective in (trained, untrained)]
     offsets = [found_middle(offset_scores(*pairs)) for pairs in on_held_out]

@@ -298,7 +298,9 @@ def half_done(catalog: Catalog, tmp_path: Path) -> LabelConfig:
     """What labels the second layer of a run of four steps that has done two of them."""
     label_corpus(catalog.path, tmp_path / "one", CONFIG)
     config = _run_config(catalog, tmp_path / "one")
-    train = config.train.model_copy(update={"num_steps": 4})
+    # So fast that two steps change the labels.
+    optim = config.train.optim.model_copy(update={"lr": 0.1})
+    train = config.train.model_copy(update={"num_steps": 4, "optim": optim})
     pretrain(config.model_copy(update={"train": train}), tmp_path / "run")
     Path(checkpoints(tmp_path / "run")[-1].url).rename(tmp_path / "later")
     return LabelConfig(num_clusters=4, run=tmp_path / "run", layer=2)
@@ -332,6 +334,8 @@ def test_clusters_and_labels_are_of_the_same_weights_though_the_run_trains_on(
     assert newer.features["checkpoint"] == "step-00000004"
     assert older.features["checkpoint"] == "step-00000002"
     assert newer.features["weights_sha256"] != older.features["weights_sha256"]
+    shards = [_contents(tmp_path / name)["shard-000000.arrow"] for name in ("newer", "at rest")]
+    assert shards[0] != shards[1]
 
 
 @pytest.mark.usefixtures("small_shards")
