@@ -17,11 +17,12 @@ def accuracies(
     predictions: npt.NDArray[np.str_],
     note: str,
 ) -> tuple[VideoScores, ...]:
-    """Accuracy over videos, where chance is the guess of train's commonest class, and over classes."""
+    """Accuracy over videos, where chance is the guess of train's commonest class, and over classes.
+
+    Of classes that are equally common, any is guessed: chance is the mean over them.
+    """
     truth = np.asarray(test.label_set(label), dtype=np.str_)
     names, classes, counts = np.unique(truth, return_inverse=True, return_counts=True)
-    known, frequencies = np.unique(train_labels, return_counts=True)
-    commonest = known[frequencies.argmax()]
     right = (predictions == truth).astype(np.float64)
     weights = 1 / counts[classes]
     clusters = test.clusters()
@@ -38,7 +39,7 @@ def accuracies(
             note=note,
         )
         for metric, each, chance in (
-            ("top1", None, float(np.mean(truth == commonest))),
+            ("top1", None, _chance(train_labels, truth, 1)),
             ("mean_class", weights, 1 / len(names)),
         )
     )
@@ -63,8 +64,6 @@ def top_few(
         note: for the scores.
     """
     truth = np.asarray(test.label_set(label), dtype=np.str_)
-    known, frequencies = np.unique(train_labels, return_counts=True)
-    commonest = known[np.argsort(-frequencies, kind="stable")[:TOP_FEW]]
     return VideoScores(
         protocol=protocol,
         label=label,
@@ -73,6 +72,16 @@ def top_few(
         values=(ranked[:, :TOP_FEW] == truth[:, None]).any(axis=1).astype(np.float64),
         weights=None,
         clusters=test.clusters(),
-        chance=float(np.isin(truth, commonest).mean()),
+        chance=_chance(train_labels, truth, TOP_FEW),
         note=note,
     )
+
+
+def _chance(train_labels: tuple[str, ...], truth: npt.NDArray[np.str_], num: int) -> float:
+    """Share of `truth` that is among train's `num` commonest classes, on average over ties."""
+    known, frequencies = np.unique(train_labels, return_counts=True)
+    shares = np.array([np.mean(truth == name) for name in known])
+    last = np.sort(frequencies)[::-1][:num][-1]
+    is_surer, is_tied = frequencies > last, frequencies == last
+    room = min(num, len(known)) - is_surer.sum()
+    return float(shares[is_surer].sum() + room * shares[is_tied].mean())

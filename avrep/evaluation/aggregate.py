@@ -117,9 +117,51 @@ def _over_seeds(
     means = np.array([np.average(run, weights=weights) for run in values])
     if bases is not None:
         means -= [np.average(run, weights=weights) for run in bases]
+    floor = 0.0 if bases is None else -1.0
+    return _widened(videos, means, confidence, floor)
+
+
+def combine_draws(
+    folds: Sequence[Sequence[PerItem]],
+    *,
+    seed: int,
+    confidence: float = 0.95,
+    num_resamples: int = 2000,
+) -> Interval:
+    """Mean of several folds, each the mean over as many draws of the labels, with an interval.
+
+    The spread of the draws' means over folds (Student's t) and that of the videos (bootstrap of each
+    video's mean over draws) add in quadrature, as in `combine` over seeds.
+
+    Args:
+        folds: per fold, its draws; the k-th of one fold is drawn as the k-th of another.
+        seed: decides the resamples.
+        confidence: of the interval.
+        num_resamples: of the bootstrap.
+
+    Raises:
+        ConfigError: a fold has fewer than 2 draws or others than the first, or the draws of a fold are
+            not of the same videos.
+    """
+    num_draws = len(folds[0])
+    if num_draws < 2 or any(len(draws) != num_draws for draws in folds):
+        raise ConfigError("every fold needs the same number of draws, at least 2")
+    if any(draw.keys != draws[0].keys for draws in folds for draw in draws):
+        raise ConfigError("draws must be tested on the same videos, same order")
+    _, weights, clusters = _parts([draws[0] for draws in folds])
+    over_draws = [np.mean([draw.values for draw in draws], axis=0) for draws in folds]
+    videos = _interval(over_draws, None, clusters, weights, seed, confidence, num_resamples)
+    means = np.mean(
+        [[np.average(draw.values, weights=draw.weights) for draw in draws] for draws in folds],
+        axis=0,
+    )
+    return _widened(videos, means, confidence, 0.0)
+
+
+def _widened(videos: Interval, means: Floats, confidence: float, floor: float) -> Interval:
+    """An interval over videos, widened by the spread of the means of several runs."""
     error = float(np.std(means, ddof=1)) / math.sqrt(len(means))
     half = float(student.ppf(0.5 + confidence / 2, len(means) - 1)) * error
-    floor = 0.0 if bases is None else -1.0
     return Interval(
         value=videos.value,
         low=max(floor, videos.value - math.hypot(half, videos.value - videos.low)),

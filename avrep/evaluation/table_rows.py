@@ -1,12 +1,13 @@
 """Which results stand in one row of a table: those of one encoder, told apart from its namesakes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
 from avrep.evaluation.result_differences import short
 from avrep.evaluation.task_result import TaskResult
 
+_SHOWN = 4
 _Seed = str | int | float | bool | None
 
 
@@ -78,16 +79,24 @@ def row_facts(labelled: Sequence[tuple[str, TaskResult]]) -> tuple[str, ...]:
         weights.setdefault((label, short(result.encoder.digest)), {})[result.protocol] = None
         protocols.setdefault(lists, {})[result.protocol] = None
         encoders.setdefault(lists, {})[label] = None
+    labels = [label for label, _ in weights]
     return (
         *(
-            f"{label}: encoder {digest} ({', '.join(of)})"
+            f"{label}: encoder {digest}" + (f" ({few(of)})" if labels.count(label) > 1 else "")
             for (label, digest), of in weights.items()
         ),
         *(
-            f"{task}: {lists} ({', '.join(of)}; {', '.join(encoders[task, lists])})"
+            f"{task}: {lists} ({few(of)}; {', '.join(encoders[task, lists])})"
             for (task, lists), of in protocols.items()
         ),
     )
+
+
+def few(names: Collection[str]) -> str:
+    """Names with commas between them; of many the first few and how many more."""
+    shown = list(names) if len(names) <= _SHOWN else list(names)[: _SHOWN - 1]
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    return ", ".join(shown) + more
 
 
 def _labels(rows: Sequence[_Growing]) -> list[str]:

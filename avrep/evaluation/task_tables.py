@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from avrep.evaluation.published import Published, published_for
 from avrep.evaluation.result_differences import difference
-from avrep.evaluation.table_rows import labelled_results, row_facts, row_labels
+from avrep.evaluation.table_rows import few, labelled_results, row_facts, row_labels
 from avrep.evaluation.task_result import Metric, TaskResult
 
 
@@ -116,7 +116,7 @@ def _own_notes(labelled: Sequence[tuple[str, TaskResult]]) -> tuple[str, ...]:
             measured.setdefault((result.task, note), {})[result.protocol] = None
             whose.setdefault((result.task, note), {})[label] = None
     return tuple(
-        f"{' '.join(filter(None, (task, protocol_title(task, ', '.join(of)))))} of "
+        f"{' '.join(filter(None, (task, protocol_title(task, few(of)))))} of "
         f"{', '.join(whose[task, note])}: {note}"
         for (task, note), of in measured.items()
     )

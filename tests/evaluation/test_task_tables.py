@@ -100,8 +100,8 @@ def test_the_table_as_markdown() -> None:
         "| --- | --- | --- | ---: | --- |",
         "| WavLM Base | superb/pr superb | per | 4.8 | WavLM (as quoted in s3prl, issue 498) |",
         "",
-        r"runs/a\|b: encoder e (superb)  ",
-        "logmel: encoder e (superb)  ",
+        r"runs/a\|b: encoder e  ",
+        "logmel: encoder e  ",
         r"superb/pr: data ls d1, protocol version 1 (superb; runs/a\|b, logmel)",
     ]
 
@@ -114,8 +114,8 @@ def test_the_table_as_latex() -> None:
         "% encoder & superb/pr per & x superb acc",
         r"my\_run & 20.0\,{\scriptsize[19.0, 22.0]} & -- \\",
         r"50\% & \textbf{10.0}\,{\scriptsize[9.0, 12.0]} & 70.0\,{\scriptsize[69.0, 72.0]} \\",
-        "% my_run: encoder e (superb)",
-        "% 50%: encoder e (superb)",
+        "% my_run: encoder e",
+        "% 50%: encoder e",
         "% superb/pr: data ls d1, protocol version 1 (superb; my_run, 50%)",
         "% x: data ls d1, protocol version 1 (superb; 50%)",
     ]
@@ -180,6 +180,22 @@ def test_notes_say_whose_they_are() -> None:
         "superb/pr of a: one",
         "superb/pr of a, b: two",
         "ucf101 linear of c: two",
+    )
+
+
+def test_facts_tell_digests_by_protocol_where_there_are_several() -> None:
+    def of(protocol: str, digest: str) -> TaskResult:
+        facts = EncoderFacts(name="a", digest=digest * 20, num_parameters=1)
+        return _result("", 0.5, task="ucf101").model_copy(
+            update={"encoder": facts, "protocol": protocol}
+        )
+
+    frozen = [of(protocol, "b") for protocol in ("linear", "knn", "retrieval", "few-shot-1")]
+    facts = tabulate([*frozen, of("few-shot-5", "b"), of("finetune", "c")]).facts
+    assert facts == (
+        "a: encoder bbbbbbbbbbbb (linear, knn, retrieval and 2 more)",
+        "a: encoder cccccccccccc (finetune)",
+        "ucf101: data ls d1, protocol version 1 (linear, knn, retrieval and 3 more; a)",
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from avrep.evaluation.aggregate import Over, combine
+from avrep.evaluation.aggregate import Over, combine, combine_draws
 from avrep.evaluation.features_table import FeatureTable
 from avrep.evaluation.metrics import Interval
 from avrep.evaluation.scores import VideoScores
@@ -110,14 +110,19 @@ def mean_result(
 
     A metric that not every split has, such as R@50 in a gallery of 40, is left out. The deviation is
     that of the splits' values (n - 1); it has no interval of its own, as splits
-    share videos.
+    share videos. Where labels are drawn several times, the interval has the spread of the draws too.
     """
     metrics: list[Metric] = []
     means = [{score.metric: score for score in scored.means()} for scored in splits]
     cleans = [{score.metric: score for score in scored.clean or ()} for scored in splits]
     for name in [name for name in means[0] if all(name in mean for mean in means)]:
         runs = [mean[name] for mean in means]
-        found = combine(runs, None, "mean of folds", seed=seed, confidence=confidence)
+        draws = [_draws(scored, name) for scored in splits]
+        found = (
+            combine_draws(draws, seed=seed, confidence=confidence)
+            if len(draws[0]) > 1
+            else combine(runs, None, "mean of folds", seed=seed, confidence=confidence)
+        )
         num_items = sum(len(run.keys) for run in runs)
         chance = float(np.mean([run.chance for run in runs]))
         metric = _metric(replace(runs[0], chance=chance), found, num_items, confidence)
@@ -148,6 +153,11 @@ def mean_result(
             *told,
         ),
     )
+
+
+def _draws(scored: Scored, metric: str) -> list[VideoScores]:
+    """One metric's scores in each draw."""
+    return [next(score for score in draw if score.metric == metric) for draw in scored.draws]
 
 
 def _mean(score: VideoScores) -> float:

@@ -10,6 +10,7 @@ The folder SNIPS itself may be given as the root. Each folder has all sixteen vo
 counts there is SUPERB's choice.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,8 +28,9 @@ NUM_SENTENCES = {"train": 13_084, "valid": 700, "test": 700}
 
 _LIST = "all.iob.snips.txt"
 _SLOTS = "slots.txt"
+NAME = "Audio SNIPS"
 _LAYOUT = Layout(
-    name="Audio SNIPS",
+    name=NAME,
     source="s3prl's preparation of it for SUPERB",
     tree=f"""\
 SNIPS/
@@ -104,6 +106,13 @@ def read_audio_snips(root: Path, part: str, *, own_data: bool = False) -> tuple[
             "Mend: prepare Audio SNIPS again; for data of your own in this layout: --own-data"
         )
     return tuple(sorted(sentences, key=lambda sentence: sentence.key))
+
+
+def other_data_notes(root: Path, found: Mapping[str, int]) -> tuple[str, ...]:
+    """A note where parts, by the numbers of their sentences, are not those of Audio SNIPS."""
+    counts = {f"sentences of {part}": number for part, number in found.items()}
+    official = {f"sentences of {part}": NUM_SENTENCES[part] * len(SPEAKERS[part]) for part in found}
+    return _LAYOUT.check_counts(root, counts, official, own_data=True)
 
 
 def _folder(root: Path) -> Path:

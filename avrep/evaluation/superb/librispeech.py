@@ -8,7 +8,7 @@
 The folder LibriSpeech itself may be given as the root.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,9 @@ from avrep.evaluation.sound.layout import Layout
 NUM_UTTERANCES = {"train-clean-100": 28_539, "dev-clean": 2703, "test-clean": 2620}
 """Of the parts that SUPERB trains, chooses and tests on (openslr.org/12)."""
 
+NAME = "LibriSpeech"
 _LAYOUT = Layout(
-    name="LibriSpeech",
+    name=NAME,
     source="openslr.org/12",
     tree="""\
 LibriSpeech/
@@ -81,6 +82,13 @@ def read_librispeech(root: Path, part: str, *, own_data: bool = False) -> tuple[
     refuse(missing, f"files of transcripts of {part} are missing", f"unpack {part} again")
     _check_number(root, part, len(utterances), own_data=own_data)
     return tuple(sorted(utterances, key=lambda utterance: utterance.key))
+
+
+def other_data_notes(root: Path, found: Mapping[str, int]) -> tuple[str, ...]:
+    """A note where parts, by the numbers of their utterances, are not LibriSpeech's."""
+    counts = {f"utterances of {part}": number for part, number in found.items()}
+    official = {f"utterances of {part}": NUM_UTTERANCES[part] for part in found}
+    return _LAYOUT.check_counts(root, counts, official, own_data=True)
 
 
 def _chapters(folder: Path) -> Iterator[Path]:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -169,7 +169,7 @@ def run_query_by_example(
         protocol="superb",
         protocol_version=VERSION,
         encoder=upstream.facts,
-        data=run.facts(),
+        data=replace(run.facts(), name=root.name) if corpus.notes else run.facts(),
         metrics=term_metrics(corpus, scores, seed=seed),
         settings={
             "seed": seed,

@@ -18,8 +18,9 @@ from avrep.evaluation.sound.head import BatchPlan, HeadRecipe
 from avrep.evaluation.sound.sound_task import SoundData, SoundTask
 from avrep.evaluation.superb.ark import write_ark
 from avrep.evaluation.superb.audio_snips import (
-    NUM_SENTENCES,
+    NAME,
     SPEAKERS,
+    other_data_notes,
     read_audio_snips,
     read_slots,
 )
@@ -66,21 +67,15 @@ class SlotFilling(SoundTask[SpokenExample, Spelling]):
         del part
         slots = read_slots(root)
         vocabulary = slot_vocabulary(slots)
-        notes = [TOKEN_PLAN_NOTE, *self.head.notes()]
-        sides: list[tuple[SpokenExample, ...]] = []
-        for side, speakers in SPEAKERS.items():
-            examples = _examples(root, side, vocabulary, own_data=self.own_data)
-            sides.append(examples)
-            official = NUM_SENTENCES[side] * len(speakers)
-            if len(examples) != official:
-                notes.append(f"{len(examples)} of the {official} sentences of {side}")
+        sides = [_examples(root, side, vocabulary, own_data=self.own_data) for side in SPEAKERS]
+        others = other_data_notes(root, dict(zip(SPEAKERS, map(len, sides), strict=True)))
         train, valid, test = sides
         return SlotData(
-            name="Audio SNIPS",
+            name=root.name if others else NAME,
             train=train,
             valid=valid,
             test=test,
-            notes=tuple(notes),
+            notes=(TOKEN_PLAN_NOTE, *self.head.notes(), *others),
             slots=slots,
         )
 

@@ -8,7 +8,13 @@ from avrep.evaluation.sound.head import BatchPlan, HeadRecipe
 from avrep.evaluation.sound.recordings import Recording
 from avrep.evaluation.sound.sound_task import Example, SoundData
 from avrep.evaluation.superb.bucket_plans import by_tokens
-from avrep.evaluation.superb.librispeech import NUM_UTTERANCES, Utterance, read_librispeech
+from avrep.evaluation.superb.librispeech import (
+    NAME,
+    NUM_UTTERANCES,
+    Utterance,
+    other_data_notes,
+    read_librispeech,
+)
 from avrep.evaluation.superb.num_samples import num_samples
 
 TOKEN_PLAN_NOTE = (
@@ -47,21 +53,26 @@ def librispeech_data(
     Args:
         root: see `read_librispeech`.
         label: text and target of some utterances, in their order.
-        own_data: take parts that are not whole; a note tells of each.
+        own_data: take other numbers of utterances; name and notes then say that it is other data.
         notes: of the task.
 
     Raises:
         ConfigError: see `read_librispeech`.
     """
     sides: list[tuple[SpokenExample, ...]] = []
-    for part, official in NUM_UTTERANCES.items():
+    for part in NUM_UTTERANCES:
         found = read_librispeech(root, part, own_data=own_data)
         pairs = zip(found, label(found), strict=True)
         sides.append(tuple(spoken(u.key, u.path, u.speaker, *labels) for u, labels in pairs))
-        if len(found) != official:
-            notes = (*notes, f"{len(found)} of the {official} utterances of {part}")
+    others = other_data_notes(root, dict(zip(NUM_UTTERANCES, map(len, sides), strict=True)))
     train, valid, test = sides
-    return SoundData(name="LibriSpeech", train=train, valid=valid, test=test, notes=notes)
+    return SoundData(
+        name=root.name if others else NAME,
+        train=train,
+        valid=valid,
+        test=test,
+        notes=(*notes, *others),
+    )
 
 
 def token_plan(data: SoundData[SpokenExample], recipe: HeadRecipe, seed: int) -> BatchPlan:

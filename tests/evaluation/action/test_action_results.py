@@ -73,6 +73,21 @@ def test_draws_of_labels_are_averaged_and_widen_the_interval() -> None:
     assert unlike.ci_high - unlike.ci_low > same.ci_high - same.ci_low
 
 
+def test_draws_of_labels_widen_the_interval_of_the_mean_of_splits_too() -> None:
+    same, unlike = (
+        mean_result(
+            "ucf101",
+            ENCODER,
+            [scored(*draws, fold=1), scored(*draws, fold=2)],
+            confidence=0.95,
+            seed=0,
+        ).metrics[0]
+        for draws in (([1, 0, 1, 0], [1, 0, 1, 0]), ([1, 1, 1, 0], [0, 0, 1, 0]))
+    )
+    assert same.value == unlike.value == 0.5
+    assert unlike.ci_high - unlike.ci_low > same.ci_high - same.ci_low
+
+
 def test_the_mean_of_splits_and_their_deviation() -> None:
     splits = [
         scored([1, 0], fold=1, clean=[1, 0]),

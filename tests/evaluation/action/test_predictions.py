@@ -43,8 +43,9 @@ def test_scores_by_hand() -> None:
     assert top1.chance == pytest.approx(0.2)
     assert mean_class.weights is not None
     assert np.average(mean_class.values, weights=mean_class.weights) == pytest.approx(2 / 4)
-    # f, a, b and two of c, d and e, which train shows once each: the first two by name.
-    assert top5.chance == 1.0
+    # f, a and b, which four videos of five show, and two of c, d and e, which train shows once each:
+    # two thirds of what shows any of them, one video of five.
+    assert top5.chance == pytest.approx(4 / 5 + 2 / 3 * 1 / 5)
     assert top1.clusters == ("group a/g1", "group a/g1", "group b/g1", "group c/g2", "video z")
     assert len(make(classes=5).scores()) == 2
 

@@ -12,6 +12,7 @@ from avrep.errors import ConfigError
 from avrep.evaluation.sound.head import HeadRecipe
 from avrep.evaluation.sound.run_task import run_sound_task
 from avrep.evaluation.sound.sound_task import SoundData
+from avrep.evaluation.superb import audio_snips, librispeech
 from avrep.evaluation.superb.asr import SpeechRecognition
 from avrep.evaluation.superb.ctc_head import LinearCtc, RecurrentCtc, RecurrentHeadConfig, Spelling
 from avrep.evaluation.superb.lexicon_decoder import LexiconDecoderConfig
@@ -66,7 +67,12 @@ def test_phone_recognition(root: Path, tmp_path: Path) -> None:
     assert data.train[0].text == "HH AH0 L OW1 W ER1 L D"
     assert data.train[0].target == PHONES.target(["HH", "AH0", "L", "OW1", "W", "ER1", "L", "D"])
     assert [each.num_samples for each in data.train] == [3200, 3360, 3520]
-    assert "3 of the 28539 utterances of train-clean-100" in data.notes
+    assert data.name == root.name
+    assert data.notes[-1] == (
+        "not the official LibriSpeech but other data in its layout: 3 utterances of train-clean-100 "
+        "(officially 28539), 1 utterances of dev-clean (officially 2703), 2 utterances of test-clean "
+        "(officially 2620)"
+    )
     assert isinstance(task.build_head(7, data), LinearCtc)
     plan = task.plan(data, task.recipe.model_copy(update={"batch_size": 2}), 0)
     assert sorted(plan(number) for number in range(3)) == [(0, 2), (2, 1), (2, 1)]
@@ -83,6 +89,7 @@ def test_phone_recognition(root: Path, tmp_path: Path) -> None:
 def test_speech_recognition(root: Path, tmp_path: Path) -> None:
     task = SpeechRecognition(own_data=True)
     data = task.read(root, "")
+    assert data.name == root.name
     assert data.train[0].target == CHARACTERS.target("HELLO|WORLD|")
     head = task.build_head(7, data)
     assert isinstance(head, RecurrentCtc)
@@ -140,6 +147,11 @@ def test_speech_recognition_with_a_lexicon(root: Path, tmp_path: Path) -> None:
 def test_slot_filling(root: Path, tmp_path: Path) -> None:
     task = SlotFilling(own_data=True)
     data = task.read(root, "")
+    assert data.name == root.name
+    assert data.notes[-1] == (
+        "not the official Audio SNIPS but other data in its layout: 2 sentences of train (officially "
+        "104672), 1 sentences of valid (officially 2800), 2 sentences of test (officially 2800)"
+    )
     assert [len(side) for side in keys(data)] == [2, 1, 2]
     assert data.train[1].text == "PLAY B-album HELLO E-album NOW"
     assert data.test[0].text == "PLAY B-artist <unk>LAN E-artist"
@@ -231,3 +243,12 @@ def test_slots_are_learnt(tmp_path: Path) -> None:
     scores = {metric.name: metric.value for metric in result.metrics}
     assert scores["slot_type_f1"] > 0.9
     assert scores["slot_value_cer"] < 0.1
+
+
+def test_the_official_numbers_are_not_told_as_other_data(root: Path) -> None:
+    speech = {"train-clean-100": 28_539, "dev-clean": 2703, "test-clean": 2620}
+    assert librispeech.other_data_notes(root, speech) == ()
+    slots = {"train": 8 * 13_084, "valid": 4 * 700, "test": 4 * 700}
+    assert audio_snips.other_data_notes(root, slots) == ()
+    (note,) = audio_snips.other_data_notes(root, slots | {"valid": 9})
+    assert note.endswith("in its layout: 9 sentences of valid (officially 2800)")
