@@ -44,6 +44,7 @@ from avrep.video_encoders import open_video_encoder
 Protocol = Literal["frozen", "attentive", "finetune"]
 SYNC = "sync"
 _DECODER = "decoder."
+_MISSING = "allow_missing="
 _ACTION_TASKS: dict[str, ActionTask] = {name: name for name in ACTION_FOLDS}
 
 Tell = Callable[[str, int, int], None]
@@ -80,7 +81,8 @@ class TaskRequest:
     select_on_test: bool = False
     """Of verification and diarization: choose on the test, as the public toolkit does."""
     overrides: tuple[str, ...] = ()
-    """`key=value` of the task's own config; of superb/asr also `decoder.lexicon=FILE` and the like."""
+    """`key=value` of the task's own config or recipe; of action recognition by any protocol also
+    `allow_missing=true`, of superb/asr `decoder.lexicon=FILE` and the like."""
     seed: int = 0
 
 
@@ -188,10 +190,13 @@ def _action(
 def _on_labels(
     request: TaskRequest, open_stream: OpenStream, tell: Tell | None
 ) -> tuple[TaskResult, ...]:
+    # Not of a recipe: what may be missing is said as for the frozen protocol.
+    of_videos = [each for each in request.overrides if each.startswith(_MISSING)]
+    of_recipe = [each for each in request.overrides if each not in of_videos]
     recipe = (
-        read_overrides(attentive_recipe(request.recipe or "vjepa-2x3"), request.overrides)
+        read_overrides(attentive_recipe(request.recipe or "vjepa-2x3"), of_recipe)
         if request.protocol == "attentive"
-        else read_overrides(published_recipe(request.recipe or "small"), request.overrides)
+        else read_overrides(published_recipe(request.recipe or "small"), of_recipe)
     )
     kind, colon, rest = request.encoder.partition(":")
     is_untrained = bool(colon) and kind == "untrained"
@@ -204,6 +209,7 @@ def _on_labels(
         trained=not is_untrained,
         folds=request.folds or None,
         group_scope=request.group_scope,
+        allow_missing=read_overrides(ActionTaskConfig(), of_videos).allow_missing,
         seed=request.seed,
         open_stream=open_stream,
         tell=tell,
