@@ -117,6 +117,14 @@ class SoundTask(ABC, Generic[E, P]):
     def build_head(self, width: int, data: SoundData[E]) -> Head[E, P]:
         """A fresh head; called where torch's generator is seeded."""
 
+    def decides_head(self, data: SoundData[E]) -> str:
+        """What decides a trained head beside name, version, recipe, seed, encoder and the data's digest.
+
+        Of equal words a head is not trained twice. By default nothing; sizes of the head, for one.
+        """
+        del data
+        return ""
+
     def plan(self, data: SoundData[E], recipe: HeadRecipe, seed: int) -> BatchPlan:
         """Which training examples make which batch; by default each once an epoch, in random order."""
         return shuffled_plan(len(data.train), recipe.batch_size, seed)
