@@ -127,6 +127,11 @@ class SpeakerDiarization(SoundTask[DiarizationExample, Tensor]):
         del data
         return DiarizationHead(width, self.frame_s, _NUM_SPEAKERS)
 
+    def decides_head(self, data: SoundData[DiarizationExample]) -> str:
+        """How recordings are cut, by the encoder's frames."""
+        cut = [(each.whole, each.frames) for each in (*data.train, *data.valid)]
+        return f"{self.frame_samples} {cut}"
+
     def selection(
         self, examples: Sequence[DiarizationExample], predictions: Sequence[Tensor]
     ) -> float:

@@ -2,6 +2,7 @@
 binarising on dev or on the test, and the files.
 """
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +93,35 @@ def test_long_recordings_are_cut_into_stretches(
     found = likelihoods(cut[::-1], right_logits(cut)[::-1])
     assert [len(frames) for frames in found.values()] == [100] * 5
     np.testing.assert_array_equal(found["r0"] > 0.5, joined.flip(1).numpy() > 0.5)
+
+
+def test_the_data_are_the_same_for_encoders_of_all_rates(
+    tree: Path, data: SoundData[DiarizationExample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sd, "CHUNK_FRAMES", 150)
+    fast = TASK.at_rate(160).read(tree, "")
+    assert [len(each.test) for each in (data, fast)] == [5, 10]
+    assert fast.facts == data.facts
+    assert (fast.facts.num_train, fast.facts.num_valid, fast.facts.num_test) == (8, 4, 5)
+
+
+def test_a_head_is_one_of_its_turns_and_stretches(tree: Path, tmp_path: Path) -> None:
+    recipe = RECIPE.model_copy(update={"num_steps": 2, "eval_every": 2})
+
+    def num_heads(root: Path) -> int:
+        run_sound_task(TASK, Bands(), root, tmp_path / "out", recipe=recipe)
+        return len([*tmp_path.rglob("head.safetensors")])
+
+    assert [num_heads(tree), num_heads(tree)] == [1, 1]
+    other = shutil.copytree(tree, tmp_path / tree.name)
+    assert num_heads(other) == 1
+    # What is learnt from, not what is scored against.
+    segments = (other / "train/segments").read_text().replace("r0A r0 0 ", "r0A r0 0.1 ")
+    (other / "train/segments").write_text(segments)
+    assert TASK.read(other, "").facts.digest != TASK.read(tree, "").facts.digest
+    assert num_heads(other) == 2
+    (other / "dev/reco2dur").write_text((other / "dev/reco2dur").read_text().replace("2.0", "1.9"))
+    assert num_heads(other) == 3
 
 
 def test_who_is_right_is_right(data: SoundData[DiarizationExample]) -> None:
