@@ -2,7 +2,9 @@
 binarising on dev or on the test, and the files.
 """
 
+import itertools
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from scipy.signal import medfilt
 from torch import Tensor
 
 from avrep.errors import ConfigError
+from avrep.evaluation.diarization import DiarizationErrors
 from avrep.evaluation.rttm import read_rttm
 from avrep.evaluation.sound.head import HeadRecipe
 from avrep.evaluation.sound.run_task import run_sound_task
@@ -24,7 +27,7 @@ from avrep.evaluation.superb.diarization_head import (
     DiarizationHead,
     example_labels,
 )
-from avrep.evaluation.superb.sd import SpeakerDiarization, likelihoods
+from avrep.evaluation.superb.sd import SpeakerDiarization, diarization_metrics, likelihoods
 from avrep.models.seeded import seeded
 from tests.evaluation.superb.voices import Bands, voice, write_sound
 
@@ -144,6 +147,35 @@ def test_who_is_right_is_right(data: SoundData[DiarizationExample]) -> None:
     assert [metric.value for metric in found[:2]] == pytest.approx([1, 1])
     with pytest.raises(ConfigError, match="no binarising is chosen"):
         TASK.metrics(data.test, logits, seed=0)
+
+
+def test_intervals_are_over_speakers() -> None:
+    # Of twelve who speak with each other, three are never heard: whoever is drawn decides the rate.
+    names = [f"s{number:02}" for number in range(12)]
+    pairs = [pair for pair in itertools.combinations(names, 2) for _ in range(20)]
+
+    def missed(pair: tuple[str, str]) -> DiarizationErrors:
+        lost_s = 5.0 * sum(name < "s03" for name in pair)
+        return DiarizationErrors(speech_s=10.0, miss_s=lost_s, false_alarm_s=0, confusion_s=0)
+
+    errors = [missed(pair) for pair in pairs]
+    der, *_ = diarization_metrics(errors, pairs, seed=0)
+    assert (der.value, der.num_items, der.num_clusters) == (0.25, 1320, 12)
+    # By a loop: who is drawn c times is in c copies of the corpus, on either side.
+    draws, rates = np.random.default_rng(1), []
+    for _ in range(1000):
+        times = Counter(draws.choice(names, 12).tolist())
+        both = [times[one] * times[other] for one, other in pairs]
+        lost = sum(n * each.miss_s for n, each in zip(both, errors, strict=True))
+        rates.append(lost / (10.0 * sum(both)))
+    wanted = np.quantile(rates, [0.025, 0.975])
+    assert [der.ci_low, der.ci_high] == pytest.approx(wanted.tolist(), abs=0.03)
+    assert der.ci_high - der.ci_low > 0.4
+    # As many recordings of people who are in one each are independent.
+    alone = [(f"{number}a", f"{number}b") for number in range(len(pairs))]
+    der, *_ = diarization_metrics(errors, alone, seed=0)
+    assert (der.value, der.num_clusters) == (0.25, 1320)
+    assert der.ci_high - der.ci_low < 0.05
 
 
 def test_frames_that_are_missing_are_the_last_one(data: SoundData[DiarizationExample]) -> None:
