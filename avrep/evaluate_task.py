@@ -41,6 +41,7 @@ from avrep.training import parallel
 from avrep.upstreams import open_upstream
 from avrep.video_encoders import open_video_encoder
 
+_MISSING = "allow_missing="
 _ACTION_TASKS: dict[str, ActionTask] = {name: name for name in ACTION_FOLDS}
 
 Tell = Callable[[str, int, int], None]
@@ -138,10 +139,13 @@ def _action(
 def _on_labels(
     request: TaskRequest, open_stream: OpenStream, tell: Tell | None
 ) -> tuple[TaskResult, ...]:
+    # Not of a recipe: what may be missing is said as for the frozen protocol.
+    of_videos = [each for each in request.overrides if each.startswith(_MISSING)]
+    of_recipe = [each for each in request.overrides if each not in of_videos]
     recipe = (
-        read_overrides(attentive_recipe(request.recipe or "vjepa-2x3"), request.overrides)
+        read_overrides(attentive_recipe(request.recipe or "vjepa-2x3"), of_recipe)
         if request.protocol == "attentive"
-        else read_overrides(published_recipe(request.recipe or "small"), request.overrides)
+        else read_overrides(published_recipe(request.recipe or "small"), of_recipe)
     )
     kind, colon, rest = request.encoder.partition(":")
     is_untrained = bool(colon) and kind == "untrained"
@@ -154,6 +158,7 @@ def _on_labels(
         trained=not is_untrained,
         folds=request.folds or None,
         group_scope=request.group_scope,
+        allow_missing=read_overrides(ActionTaskConfig(), of_videos).allow_missing,
         seed=request.seed,
         open_stream=open_stream,
         tell=tell,

@@ -128,6 +128,7 @@ def measure_action_on_labels(
     trained: bool = True,
     folds: Sequence[int] | None = None,
     group_scope: GroupScope = "class",
+    allow_missing: bool = False,
     seed: int = 0,
     open_stream: OpenStream = plain_stream,
     tell: Tell | None = None,
@@ -143,6 +144,7 @@ def measure_action_on_labels(
         trained: with the newest checkpoint's weights; otherwise as the run began.
         folds: which splits, from 1; all of them if None.
         group_scope: see `read_action_data`.
+        allow_missing: leave out videos that are not there or cannot be opened; every result tells.
         seed: of all draws.
         open_stream: the plain stream, or Ray's.
         tell: told how far it is.
@@ -157,7 +159,13 @@ def measure_action_on_labels(
     use_threads(config)
     recipe = as_in_pretraining(recipe, config)
     catalog, splits = open_splits(
-        root, task, work, folds, group_scope=group_scope, progress=said(tell, "indexing")
+        root,
+        task,
+        work,
+        folds,
+        group_scope=group_scope,
+        allow_missing=allow_missing,
+        progress=said(tell, "indexing"),
     )
     name = str(run_dir) if trained else f"untrained:{run_dir}"
     facts = encoder_facts(load_encoder(run_dir, trained=trained), name, recipe.augment)

@@ -13,6 +13,7 @@ from avrep.assemble import build_objective, usable_rows, use_threads
 from avrep.config import RunConfig
 from avrep.errors import ConfigError
 from avrep.evaluation.envelopes import envelope_scores, envelopes
+from avrep.evaluation.others_pictures import OthersPictures, Score
 from avrep.evaluation.sync import OffsetScores, confidence_by_window, scores_by_shift
 from avrep.evaluation.sync_results import SyncClips, sync_results
 from avrep.evaluation.task_result import DataFacts, EncoderFacts, TaskResult
@@ -168,18 +169,21 @@ def _measure(
     keys: list[str] = []
     failures: list[Failure] = []
     found: list[_Found] = []
+    others = OthersPictures()
     with open_stream(source, range(plan.num_steps)) as stream, torch.inference_mode():
         for batch in stream:
             keys += batch.keys
             failures += batch.failures
             if batch.keys:
                 view = objective.view_of(to_inputs(batch, objective, seed, device))
-                found.append(_scored(objective, view, spec.sampler))
+                one, pictures, score = _scored(objective, view, spec.sampler)
+                found.append(one)
+                others.add(pictures, score)
             if progress:
                 progress(len(keys) + len(failures), len(rows))
     if not found:
         raise ConfigError(f"none of {len(rows)} items could be used: {failures[0].reason}")
-    return _joined(tuple(keys), found, spec.sampler, tuple(failures))
+    return _joined(tuple(keys), found, others.scores, spec.sampler, tuple(failures))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,13 +192,15 @@ class _Found:
 
     numbers: Tensor
     scores: Tensor
-    others: Tensor
     by_hand: Tensor | None
     embedded: tuple[Tensor, Tensor] | None
     confidence: Tensor | None
 
 
-def _scored(objective: Segments, view: ViewTensors, sampler: SyncConfig) -> _Found:
+def _scored(
+    objective: Segments, view: ViewTensors, sampler: SyncConfig
+) -> tuple[_Found, Tensor, Score]:
+    """What is found, the pictures as they are scored, and what scores the sounds with any."""
     assert view.video is not None
     assert view.audio is not None
     numbers = drawn_offsets(view, sampler)
@@ -205,35 +211,41 @@ def _scored(objective: Segments, view: ViewTensors, sampler: SyncConfig) -> _Fou
         curves = envelopes(view.video, view.audio)
         by_hand = envelope_scores(*curves, reach, hop).scores
     if isinstance(objective, Synchformer):
-        rolled = objective.logits(_with_others_pictures(view))
-        return _Found(
+
+        def by_class(pictures: Tensor) -> Tensor:
+            return objective.logits(replace(view, video=pictures))
+
+        found = _Found(
             numbers=numbers,
-            scores=objective.logits(view),
-            others=rolled,
+            scores=by_class(view.video),
             by_hand=by_hand,
             embedded=None,
             confidence=None,
         )
+        return found, view.video, by_class
     assert isinstance(objective, SegmentAvclip | Syncnet)
     video, audio = objective.embed(view)
     distances = shift_distances(video[:, reach : video.shape[1] - reach], audio)
-    return _Found(
+
+    def by_shift(pictures: Tensor) -> Tensor:
+        return scores_by_shift(pictures, audio, reach, sampler.step_s).scores
+
+    found = _Found(
         numbers=numbers,
-        scores=scores_by_shift(video, audio, reach, sampler.step_s).scores,
-        others=scores_by_shift(video.roll(1, 0), audio, reach, sampler.step_s).scores,
+        scores=by_shift(video),
         by_hand=by_hand,
         embedded=(video.mean(dim=1).float(), audio.mean(dim=1).float()),
         confidence=confidence_by_window(distances),
     )
-
-
-def _with_others_pictures(view: ViewTensors) -> ViewTensors:
-    assert view.video is not None
-    return replace(view, video=view.video.roll(1, 0))
+    return found, video, by_shift
 
 
 def _joined(
-    keys: tuple[str, ...], found: list[_Found], sampler: SyncConfig, failures: tuple[Failure, ...]
+    keys: tuple[str, ...],
+    found: list[_Found],
+    others: list[Tensor],
+    sampler: SyncConfig,
+    failures: tuple[Failure, ...],
 ) -> SyncClips:
     grid = offsets_s(sampler)
 
@@ -247,7 +259,7 @@ def _joined(
         keys=keys,
         numbers=torch.cat([each.numbers for each in found]).cpu(),
         scores=whole(each.scores for each in found),
-        others=whole(each.others for each in found),
+        others=whole(iter(others)) if others else None,
         by_hand=whole(iter(by_hand)) if len(by_hand) == len(found) else None,
         embedded=(torch.cat([v for v, _ in embedded]), torch.cat([a for _, a in embedded]))
         if embedded

@@ -92,7 +92,7 @@ def evaluate(
     `avrep evaluate logmel --task superb/ks --root speech_commands/`
     """
     from avrep.cluster.run import evaluate_run
-    from avrep.errors import ConfigError, LayoutError
+    from avrep.errors import AvrepError, ConfigError, LayoutError
     from avrep.report.terminal import print_results
 
     if task is None:
@@ -151,9 +151,9 @@ def evaluate(
     )
     if task == "all":
         requests = with_fitting_options(requests)
-    refused: dict[str, ConfigError] = {}
+    refused: dict[str, AvrepError] = {}
 
-    def on_refused(request: TaskRequest, error: ConfigError) -> None:
+    def on_refused(request: TaskRequest, error: AvrepError) -> None:
         refused[request.task] = error
 
     results = evaluate_tasks(

@@ -47,6 +47,8 @@ def offset_cells(method: str, run: TrainedRun, catalog: Path, seed: int) -> list
     grid_s = trained.scores.offsets_s
     if trained.by_hand is None:
         raise ValueError(f"{method}'s clips are too short for the count by hand")
+    if trained.others is None or untrained.others is None:
+        raise ValueError(f"{method} is measured on one clip: there are no other's pictures")
     told = partial(
         Cell,
         method=method,

@@ -16,6 +16,7 @@ from avrep.media.index import index_sources
 from avrep.media.synth import write_corpus
 from avrep.media.synth_scene import SynthConfig
 from avrep.pretrain import pretrain
+from avrep.report.sync_plot import draw_sync
 from avrep.sync_task import SyncClips, SyncTaskConfig, measure_sync
 
 _TASK = SyncTaskConfig(clip_s=1.92, max_offset_s=0.48, num_offsets=13)
@@ -49,14 +50,14 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     return Catalog.open(folder / "c.parquet")
 
 
-def _run(folder: Path, catalog: Catalog, kind: str) -> Path:
+def _run(folder: Path, catalog: Catalog, kind: str, batch_size: int = 4) -> Path:
     tree = {
         "data": {"catalog": str(catalog.path), "num_decode_actors": 0},
         "video_encoder": {"kind": "video_conv", "arch": "r3d_18_fast", "base_width": 4},
         "audio_encoder": {"kind": "audio_conv", "base_width": 4, "num_bins": 16},
         "objective": {"kind": kind, **_SEGMENTS, **_OBJECTIVES[kind]},
         "train": {
-            "batch_size": 4,
+            "batch_size": batch_size,
             "num_steps": 1,
             "warmup_steps": 0,
             "optim": {"name": "adamw", "lr": 0.001},
@@ -87,6 +88,7 @@ def test_offsets_are_drawn_evenly_and_found_by_hand(
     away = (clips.by_hand.best() - clips.numbers).abs()
     # Two clips show one flash too few; chance would find three.
     assert int((away <= 1).sum()) >= 13
+    assert clips.others is not None
     others = (clips.others.best() - clips.numbers).abs()
     assert int((others == 0).sum()) <= 6
 
@@ -109,6 +111,40 @@ def test_each_objective_is_measured_by_its_own_means(
     assert clips.embedded is not None
     assert clips.embedded[0].shape == (16, 8)
     assert torch.isfinite(clips.scores.scores).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["syncnet", "synchformer"])
+def test_a_clip_alone_in_its_batch_has_another_s_pictures(
+    kind: str, catalog: Catalog, tmp_path: Path
+) -> None:
+    run = _run(tmp_path, catalog, kind)
+    by_size = {
+        size: measure_sync(run, catalog, _TASK.model_copy(update={"batch_size": size}))[1]
+        for size in (16, 15, 1)
+    }
+    in_one, with_last, alone = (by_size[size].others for size in (16, 15, 1))
+    assert in_one is not None
+    assert with_last is not None
+    assert alone is not None
+    # All but the first have the same neighbour before them.
+    for others in (with_last, alone):
+        torch.testing.assert_close(others.scores[1:], in_one.scores[1:], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(alone.scores, by_size[1].scores.scores, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_one_clip_alone_has_no_other_s_pictures(tmp_path: Path) -> None:
+    config = SynthConfig(num_videos=0, num_flash_beep=1, num_speech=0, width_px=64, height_px=48)
+    place = tmp_path / "one.parquet"
+    index_sources([str(write_corpus(tmp_path / "corpus", config))], place, num_workers=1)
+    one = Catalog.open(place)
+    run = _run(tmp_path, one, "syncnet", batch_size=1)
+    (offsets, *_), clips = measure_sync(run, one, _TASK)
+    assert clips.others is None
+    assert "offset_top1_other_pictures" not in [metric.name for metric in offsets.metrics]
+    assert offsets.notes[-1].startswith("one clip alone")
+    draw_sync(clips, tmp_path / "sync.png", "one")
 
 
 @pytest.mark.slow

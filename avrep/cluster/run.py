@@ -12,7 +12,7 @@ from avrep.cluster.stream_of import stream_of
 from avrep.cluster.sweep import train_on_ray as train_side_by_side
 from avrep.cluster.train import train_on_ray
 from avrep.config import DataConfig, RunConfig
-from avrep.errors import ConfigError
+from avrep.errors import AvrepError
 from avrep.evaluate import compare_measurements, find_task, measure_run
 from avrep.evaluate_task import TaskRequest, evaluate_task
 from avrep.evaluation.action.split import GroupScope
@@ -140,7 +140,7 @@ def evaluate_tasks(
     requests: Sequence[TaskRequest],
     *,
     num_decode_actors: int = 0,
-    on_refused: Callable[[TaskRequest, ConfigError], None] | None = None,
+    on_refused: Callable[[TaskRequest, AvrepError], None] | None = None,
 ) -> tuple[TaskResult, ...]:
     """Measure an encoder by one task after another, and write the results; see `evaluate_task`.
 
@@ -149,10 +149,11 @@ def evaluate_tasks(
     Args:
         requests: what is to be measured.
         num_decode_actors: Ray actors that decode videos; 0: here.
-        on_refused: told of a task that cannot be measured, and the others go on; None: that ends it.
+        on_refused: told of a task that cannot be measured, be it for its data set, a broken file or a
+            training that came to nothing, and the others go on; None: that ends it.
 
     Raises:
-        ConfigError: see `evaluate_task`.
+        AvrepError: see `evaluate_task`.
     """
     searches = any(len(request.lrs) > 1 for request in requests)
     open_stream = plain_stream
@@ -169,7 +170,7 @@ def evaluate_tasks(
                     results += evaluate_task(
                         request, open_stream=open_stream, train_all=train_side_by_side, tell=tell
                     )
-            except ConfigError as error:
+            except AvrepError as error:
                 if on_refused is None:
                     raise
                 on_refused(request, error)

@@ -20,8 +20,9 @@ class SyncClips:
     numbers: Tensor
     """int64[n]: the offset that each was drawn with."""
     scores: OffsetScores
-    others: OffsetScores
-    """Of the same sounds with another clip's pictures, where nothing can be heard to go together."""
+    others: OffsetScores | None
+    """Of the same sounds with another clip's pictures, where nothing can be heard to go together; None
+    of one clip alone."""
     by_hand: OffsetScores | None
     """Of what needs no learning; None where clips are too short for it."""
     embedded: tuple[Tensor, Tensor] | None
@@ -47,6 +48,8 @@ def sync_results(
     notes = tuple(f"{failure.key} left out: {failure.reason}" for failure in clips.failures[:3])
     if len(clips.failures) > 3:
         notes = (*notes, f"{len(clips.failures)} items left out in all")
+    if clips.others is None:
+        notes = (*notes, "one clip alone: there are no other's pictures to hear it with")
     results = [
         TaskResult(
             task="sync",
@@ -88,14 +91,10 @@ def _offset_metrics(clips: SyncClips, seed: int) -> tuple[Metric, ...]:
             seed,
             (3 * k - 2) / k**2,
         ),
-        _metric(
-            "offset_top1_other_pictures",
-            _hits(clips.others, clips.numbers, 0),
-            clips.keys,
-            seed,
-            1 / k,
-        ),
     ]
+    if clips.others is not None:
+        hits = _hits(clips.others, clips.numbers, 0)
+        metrics.append(_metric("offset_top1_other_pictures", hits, clips.keys, seed, 1 / k))
     if clips.by_hand is not None:
         hits = _hits(clips.by_hand, clips.numbers, 0)
         metrics.append(_metric("offset_top1_envelopes", hits, clips.keys, seed, 1 / k))

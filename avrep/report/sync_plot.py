@@ -65,6 +65,8 @@ def _by_distance(axes: Axes, clips: SyncClips) -> None:
         (clips.scores, _OWN, "its own pictures"),
         (clips.others, _OTHER, "another clip's"),
     ):
+        if scores is None:
+            continue
         away_s, means, errors = away_from_truth(scores, numbers)
         axes.plot(away_s, means, color=colour, linewidth=1.8, label=name)
         axes.fill_between(away_s, means - errors, means + errors, color=colour, alpha=0.18)

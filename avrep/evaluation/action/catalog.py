@@ -111,7 +111,8 @@ def usable_split(data: ActionData, catalog: Catalog, *, allow_missing: bool) -> 
     named = [f"{path} ({reasons.get(path, 'no pictures')})" for path in broken]
     what = f"of {len(listed)} listed videos cannot be opened"
     if not allow_missing:
-        refuse(named, what, "fetch them again, or allow missing videos", shown=_SHOWN)
+        mend = "fetch them again, or leave them out by --set allow_missing=true"
+        refuse(named, what, mend, shown=_SHOWN)
     return data.without(broken, counted(named, f"{what} and were left out, as allowed"))
 
 

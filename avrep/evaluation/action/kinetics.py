@@ -43,7 +43,7 @@ def find_kinetics(root: Path, *, allow_missing: bool = False) -> ActionData:
     Raises:
         ConfigError: no such lists or no videos; see `read_kinetics`, `read_list_split` and
             `data_on_disk`. Clips that have left YouTube are missing from every copy of Kinetics:
-            allow missing videos, and the result says how many.
+            see `allow_missing`; the result says how many.
     """
     lists = find_file(root, "train.csv"), find_file(root, *_TEST_ENDINGS)
     if lists[0] is None or lists[1] is None:

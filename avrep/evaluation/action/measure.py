@@ -221,7 +221,7 @@ class MeasuredSplits:
             refuse(
                 _reasons(found.failures),
                 f"of {len(rows)} videos cannot be decoded",
-                "fetch them again, or allow missing videos",
+                "fetch them again, or leave them out by --set allow_missing=true",
                 shown=_SHOWN,
             )
         return found

@@ -96,7 +96,7 @@ def locate(
         refuse(
             missing,
             f"of {total} listed videos are not below {folder}",
-            "fetch them, or allow missing videos, which the result then tells",
+            "fetch them, or leave them out by --set allow_missing=true, which results tell",
             shown=_SHOWN,
         )
     if not sides[0][0] or not sides[1][0]:

@@ -102,6 +102,7 @@ class SoundRun(Generic[E, P]):
             recipe.model_dump_json(),
             self.seed,
             (task.name, task.version),
+            task.decides_head(self.data),
             self.upstream.facts.digest,
             self.data.facts.digest,
             isinstance(self.read_states, CachedStates),

@@ -21,6 +21,15 @@ class Example:
 
     recording: Recording
 
+    @property
+    def as_given(self) -> str:
+        """It as the data set has it: alike for all encoders, and wherever its files lie.
+
+        Examples that are stretches of one recording, cut for an encoder, tell the same.
+        """
+        recording = replace(self.recording, path=Path(self.recording.path.name))
+        return repr(replace(self, recording=recording))
+
 
 E = TypeVar("E", bound=Example)
 P = TypeVar("P")
@@ -41,19 +50,23 @@ class SoundData(Generic[E]):
 
     @property
     def facts(self) -> DataFacts:
+        """Of what the data set has: of recordings, where examples are stretches of them."""
+        sides = [
+            list(dict.fromkeys(example.as_given for example in side))
+            for side in (self.train, self.valid, self.test)
+        ]
         digest = hashlib.sha256()
-        for side in (self.train, self.valid, self.test):
+        for side in sides:
             digest.update(f"{len(side)}\n".encode())
-            for example in side:
-                # Where the files lie is not what they are.
-                recording = replace(example.recording, path=Path(example.recording.path.name))
-                digest.update(f"{replace(example, recording=recording)!r}\n".encode())
+            for told in side:
+                digest.update(f"{told}\n".encode())
+        num_train, num_valid, num_test = map(len, sides)
         return DataFacts(
             name=self.name,
             digest=digest.hexdigest()[:16],
-            num_train=len(self.train),
-            num_valid=len(self.valid),
-            num_test=len(self.test),
+            num_train=num_train,
+            num_valid=num_valid,
+            num_test=num_test,
             part=self.part,
         )
 
@@ -116,6 +129,14 @@ class SoundTask(ABC, Generic[E, P]):
     @abstractmethod
     def build_head(self, width: int, data: SoundData[E]) -> Head[E, P]:
         """A fresh head; called where torch's generator is seeded."""
+
+    def decides_head(self, data: SoundData[E]) -> str:
+        """What decides a trained head beside name, version, recipe, seed, encoder and the data's digest.
+
+        Of equal words a head is not trained twice. By default nothing; sizes of the head, for one.
+        """
+        del data
+        return ""
 
     def plan(self, data: SoundData[E], recipe: HeadRecipe, seed: int) -> BatchPlan:
         """Which training examples make which batch; by default each once an epoch, in random order."""

@@ -80,6 +80,10 @@ class SpeechRecognition(SoundTask[SpokenExample, Spelling]):
             keep_log_probs=self.decoder is not None,
         )
 
+    def decides_head(self, data: SoundData[SpokenExample]) -> str:
+        del data
+        return self.head.model_dump_json()
+
     def plan(self, data: SoundData[SpokenExample], recipe: HeadRecipe, seed: int) -> BatchPlan:
         return by_samples([e.num_samples for e in data.train], recipe.batch_size, seed)
 

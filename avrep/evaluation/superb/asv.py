@@ -104,6 +104,10 @@ class SpeakerVerification(SoundTask[VerificationExample, Tensor]):
         # The last window of 25 ms begins before the sound ends.
         return XVectorHead(width, num_speakers, self.min_samples // self.frame_samples - 1)
 
+    def decides_head(self, data: SoundData[VerificationExample]) -> str:
+        del data
+        return f"over {self.min_samples} samples"
+
     def selection(
         self, examples: Sequence[VerificationExample], predictions: Sequence[Tensor]
     ) -> float:

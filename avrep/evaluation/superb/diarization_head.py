@@ -28,6 +28,10 @@ class DiarizationExample(Example):
     reference: tuple[Turn, ...]
     """Of the whole recording, to be scored against."""
 
+    @property
+    def as_given(self) -> str:
+        return repr((self.whole, self.recording.path.name, self.turns, self.reference))
+
 
 def example_labels(example: DiarizationExample, frame_s: float, num_speakers: int) -> Tensor:
     """float32[n num_speakers]: 1 where a speaker speaks in a frame of an example."""

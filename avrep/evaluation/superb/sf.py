@@ -83,6 +83,10 @@ class SlotFilling(SoundTask[SpokenExample, Spelling]):
         assert isinstance(data, SlotData)
         return RecurrentCtc(width, slot_vocabulary(data.slots), self.head)
 
+    def decides_head(self, data: SoundData[SpokenExample]) -> str:
+        assert isinstance(data, SlotData)
+        return f"{self.head.model_dump_json()} {data.slots}"
+
     def plan(self, data: SoundData[SpokenExample], recipe: HeadRecipe, seed: int) -> BatchPlan:
         return token_plan(data, recipe, seed)
 

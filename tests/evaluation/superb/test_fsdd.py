@@ -71,6 +71,8 @@ def test_digits_are_spotted(commands: Path, tmp_path: Path, untrained: Upstream)
     for name, result in results.items():
         acc, balanced, _ = result.metrics
         assert acc.num_items == 10 * 4 * 5 + 4
+        # Four speakers of digits, a reader of sentences, two noises.
+        assert acc.num_clusters == 7
         assert acc.chance is not None
         if name == "logmel":
             # Its mean over an utterance is 0.

@@ -2,6 +2,9 @@
 binarising on dev or on the test, and the files.
 """
 
+import itertools
+import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from scipy.signal import medfilt
 from torch import Tensor
 
 from avrep.errors import ConfigError
+from avrep.evaluation.diarization import DiarizationErrors
 from avrep.evaluation.rttm import read_rttm
 from avrep.evaluation.sound.head import HeadRecipe
 from avrep.evaluation.sound.run_task import run_sound_task
@@ -23,7 +27,7 @@ from avrep.evaluation.superb.diarization_head import (
     DiarizationHead,
     example_labels,
 )
-from avrep.evaluation.superb.sd import SpeakerDiarization, likelihoods
+from avrep.evaluation.superb.sd import SpeakerDiarization, diarization_metrics, likelihoods
 from avrep.models.seeded import seeded
 from tests.evaluation.superb.voices import Bands, voice, write_sound
 
@@ -94,6 +98,35 @@ def test_long_recordings_are_cut_into_stretches(
     np.testing.assert_array_equal(found["r0"] > 0.5, joined.flip(1).numpy() > 0.5)
 
 
+def test_the_data_are_the_same_for_encoders_of_all_rates(
+    tree: Path, data: SoundData[DiarizationExample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sd, "CHUNK_FRAMES", 150)
+    fast = TASK.at_rate(160).read(tree, "")
+    assert [len(each.test) for each in (data, fast)] == [5, 10]
+    assert fast.facts == data.facts
+    assert (fast.facts.num_train, fast.facts.num_valid, fast.facts.num_test) == (8, 4, 5)
+
+
+def test_a_head_is_one_of_its_turns_and_stretches(tree: Path, tmp_path: Path) -> None:
+    recipe = RECIPE.model_copy(update={"num_steps": 2, "eval_every": 2})
+
+    def num_heads(root: Path) -> int:
+        run_sound_task(TASK, Bands(), root, tmp_path / "out", recipe=recipe)
+        return len([*tmp_path.rglob("head.safetensors")])
+
+    assert [num_heads(tree), num_heads(tree)] == [1, 1]
+    other = shutil.copytree(tree, tmp_path / tree.name)
+    assert num_heads(other) == 1
+    # What is learnt from, not what is scored against.
+    segments = (other / "train/segments").read_text().replace("r0A r0 0 ", "r0A r0 0.1 ")
+    (other / "train/segments").write_text(segments)
+    assert TASK.read(other, "").facts.digest != TASK.read(tree, "").facts.digest
+    assert num_heads(other) == 2
+    (other / "dev/reco2dur").write_text((other / "dev/reco2dur").read_text().replace("2.0", "1.9"))
+    assert num_heads(other) == 3
+
+
 def test_who_is_right_is_right(data: SoundData[DiarizationExample]) -> None:
     logits = right_logits(data.test)
     assert TASK.selection(data.test, logits) == 1
@@ -114,6 +147,35 @@ def test_who_is_right_is_right(data: SoundData[DiarizationExample]) -> None:
     assert [metric.value for metric in found[:2]] == pytest.approx([1, 1])
     with pytest.raises(ConfigError, match="no binarising is chosen"):
         TASK.metrics(data.test, logits, seed=0)
+
+
+def test_intervals_are_over_speakers() -> None:
+    # Of twelve who speak with each other, three are never heard: whoever is drawn decides the rate.
+    names = [f"s{number:02}" for number in range(12)]
+    pairs = [pair for pair in itertools.combinations(names, 2) for _ in range(20)]
+
+    def missed(pair: tuple[str, str]) -> DiarizationErrors:
+        lost_s = 5.0 * sum(name < "s03" for name in pair)
+        return DiarizationErrors(speech_s=10.0, miss_s=lost_s, false_alarm_s=0, confusion_s=0)
+
+    errors = [missed(pair) for pair in pairs]
+    der, *_ = diarization_metrics(errors, pairs, seed=0)
+    assert (der.value, der.num_items, der.num_clusters) == (0.25, 1320, 12)
+    # By a loop: who is drawn c times is in c copies of the corpus, on either side.
+    draws, rates = np.random.default_rng(1), []
+    for _ in range(1000):
+        times = Counter(draws.choice(names, 12).tolist())
+        both = [times[one] * times[other] for one, other in pairs]
+        lost = sum(n * each.miss_s for n, each in zip(both, errors, strict=True))
+        rates.append(lost / (10.0 * sum(both)))
+    wanted = np.quantile(rates, [0.025, 0.975])
+    assert [der.ci_low, der.ci_high] == pytest.approx(wanted.tolist(), abs=0.03)
+    assert der.ci_high - der.ci_low > 0.4
+    # As many recordings of people who are in one each are independent.
+    alone = [(f"{number}a", f"{number}b") for number in range(len(pairs))]
+    der, *_ = diarization_metrics(errors, alone, seed=0)
+    assert (der.value, der.num_clusters) == (0.25, 1320)
+    assert der.ci_high - der.ci_low < 0.05
 
 
 def test_frames_that_are_missing_are_the_last_one(data: SoundData[DiarizationExample]) -> None:

@@ -118,6 +118,18 @@ def test_other_heads_are_told(root: Path) -> None:
     assert told in SlotFilling(head=head, own_data=True).read(root, "").notes
 
 
+@pytest.mark.parametrize("kind", [SpeechRecognition, SlotFilling])
+def test_a_head_of_another_config_is_trained_anew(
+    root: Path, tmp_path: Path, kind: type[SpeechRecognition] | type[SlotFilling]
+) -> None:
+    recipe = HeadRecipe(lr=1e-3, batch_size=2, num_steps=2, eval_every=2)
+    # The last is the first again.
+    for number, dropout in enumerate((0.2, 0.5, 0.2)):
+        head = RecurrentHeadConfig(hidden_width=8, dropout=dropout, augment=None)
+        run_sound_task(kind(head=head, own_data=True), Mel(), root, tmp_path, recipe=recipe)
+        assert len([*tmp_path.rglob("head.safetensors")]) == (1, 2, 2)[number]
+
+
 def test_speech_recognition_with_a_lexicon(root: Path, tmp_path: Path) -> None:
     lexicon = tmp_path / "lexicon.lst"
     task = SpeechRecognition(own_data=True, decoder=LexiconDecoderConfig(lexicon=lexicon))
