@@ -14,7 +14,7 @@ from avrep.cluster.train import train_on_ray
 from avrep.config import DataConfig, RunConfig
 from avrep.errors import AvrepError
 from avrep.evaluate import compare_measurements, find_task, measure_run
-from avrep.evaluate_task import TaskRequest, evaluate_task
+from avrep.evaluate_task import evaluate_task
 from avrep.evaluation.action.split import GroupScope
 from avrep.evaluation.protocols import ProtocolConfig
 from avrep.evaluation.results import EvalRow, write_rows
@@ -28,6 +28,7 @@ from avrep.report.progress import (
     train_progress,
     waiting,
 )
+from avrep.task_request import TaskRequest
 from avrep.trained import read_run_config
 from avrep.training.loop import StepRecord
 from avrep.training.stop import stop_signals

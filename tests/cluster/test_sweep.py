@@ -9,13 +9,14 @@ from ray.exceptions import RayTaskError
 
 from avrep.cluster.sweep import refuse_errors, train_on_ray
 from avrep.errors import ConfigError
-from avrep.evaluate_task import TaskRequest, evaluate_task
+from avrep.evaluate_task import evaluate_task
 from avrep.evaluation.result_files import find_results
 from avrep.evaluation.sound.cached_states import cached_states
 from avrep.evaluation.sound.head import HeadRecipe
 from avrep.evaluation.sound.run_task import run_sound_task
 from avrep.evaluation.sound.sound_folder import SoundFolder
 from avrep.evaluation.task_result import TaskResult
+from avrep.task_request import TaskRequest
 from tests.small_sounds import Moments, tone, write_wav
 
 _RECIPE = HeadRecipe(lr=1e-3, batch_size=4, num_steps=20, eval_every=10)
