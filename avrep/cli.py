@@ -270,6 +270,8 @@ def demo(
 ) -> None:
     """The whole job in a few minutes: index, pretrain, evaluate, report.
 
+    Runs that an earlier demo left in --out are replaced.
+
     Example: `avrep demo` or `avrep demo --data videos/ --splits splits/ --fold all`
     """
     from avrep.demo import run_demo

@@ -33,7 +33,7 @@ from avrep.report.progress import count_progress, train_progress, waiting
 from avrep.report.recipe import draw_recipe
 from avrep.report.terminal import print_results
 
-_MARK = ".avrep-demo"
+MARK = ".avrep-demo"
 _RECIPE = "quickstart.yaml"
 _SHOWN = (("linear", "top1"), ("knn", "top1"), ("retrieval", "R@1"), ("instance", "R@1"))
 
@@ -55,7 +55,7 @@ def run_demo(
     Args:
         data: a folder of clips: class folders, any folder with split files, or no labels
             at all (then the probe is left out); None writes and uses the embedded corpus.
-        out: a new folder, or one that an earlier demo wrote, which is replaced.
+        out: a new folder, or one that an earlier demo wrote, whose runs are replaced.
         splits: folder of split files, see `split_files_task`.
         fold: number of the official split, or "all".
         group_scope: what a group's name gNN means in the split files, see `split_files_task`.
@@ -68,6 +68,10 @@ def run_demo(
     Raises:
         ConfigError: `out` holds something else, or see the parts.
     """
+    if data is None and (splits is not None or fold != "1"):
+        raise ConfigError(
+            "--splits and --fold are of your own clips; name their folder: --data DIR"
+        )
     folds = _folds(fold, splits)
     if len(folds) > 1 and num_seeds > 1:
         raise ConfigError("--fold all and --seeds are measured one at a time; give one of them")
@@ -78,13 +82,17 @@ def run_demo(
     measurements: list[Measurement] = []
     runs: list[Path] = []
     protocols = ProtocolConfig()
-    with open_streams(load_config(recipe, ["data.catalog=none", *overrides]).data) as open_stream:
-        for seed, number in [(s, f) for s in range(num_seeds) for f in folds]:
-            base = [f"data.catalog={catalog_path}", f"seed={seed}", *overrides]
-            config = load_config(recipe, base)
-            task = find_task(config, splits_dir=splits, fold=number or 1, group_scope=group_scope)
-            run_dir = out / (f"seed{seed}" if number is None else f"seed{seed}-fold{number}")
-            config = _fit_to(config, task, run_dir)
+    own = f"data.catalog={catalog_path}"
+    wanted: list[tuple[Path, RunConfig, TaskItems]] = []
+    for seed, number in [(s, f) for s in range(num_seeds) for f in folds]:
+        config = load_config(recipe, [own, f"seed={seed}", *overrides])
+        task = find_task(config, splits_dir=splits, fold=number or 1, group_scope=group_scope)
+        name = f"seed{seed}" if number is None else f"seed{seed}-fold{number}"
+        wanted.append((out / name, config, task))
+    _remove_runs(out)
+    with open_streams(load_config(recipe, [own, *overrides]).data) as open_stream:
+        for run_dir, recipe_config, task in wanted:
+            config = _fit_to(recipe_config, task, run_dir)
             measurements.append(_train_and_measure(config, run_dir, task, protocols, open_stream))
             runs.append(run_dir)
     over: Over = "videos"
@@ -153,13 +161,17 @@ def _index(data: Path | None, out: Path) -> Path:
 
 
 def _claim(out: Path) -> None:
-    """Take `out` over if it is new or a demo's; what an earlier demo wrote there is removed."""
-    if out.exists() and any(out.iterdir()) and not (out / _MARK).is_file():
+    """Take `out` over if it is new or a demo's."""
+    if out.exists() and any(out.iterdir()) and not (out / MARK).is_file():
         raise ConfigError(f"{out} holds files that no demo wrote; choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MARK).touch()
+
+
+def _remove_runs(out: Path) -> None:
+    """Those of an earlier demo, when nothing is left that could be refused."""
     for run in out.glob("seed*"):
         shutil.rmtree(run)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / _MARK).touch()
 
 
 def _folds(fold: str, splits: Path | None) -> list[int | None]:

@@ -83,7 +83,7 @@ def measure_run(
     }
     return Measurement(
         task=task,
-        pretrained=_noted(scores["pretrained"], plain),
+        pretrained=_noted(scores["pretrained"], plain, _seen_note(config, task)),
         untrained=_noted(scores["untrained"], plain),
     )
 
@@ -206,15 +206,34 @@ class Embedder:
         )
 
 
-def _noted(scores: tuple[VideoScores, ...], embedding: Embedding) -> tuple[VideoScores, ...]:
-    """The scores, each saying which items are missing from it because they cannot be decoded."""
-    if not embedding.failures:
-        return scores
-    first = embedding.failures[0]
-    note = f"{len(embedding.failures)} items could not be decoded, {first.key} ({first.reason})"
+def _noted(
+    scores: tuple[VideoScores, ...], embedding: Embedding, note: str = ""
+) -> tuple[VideoScores, ...]:
+    """The scores, each with a note, and saying which items are missing from it because they cannot be
+    decoded.
+    """
+    notes = [note]
+    if embedding.failures:
+        first = embedding.failures[0]
+        notes.append(
+            f"{len(embedding.failures)} items could not be decoded, {first.key} ({first.reason})"
+        )
     return tuple(
-        replace(score, note="; ".join(filter(None, [score.note, note]))) for score in scores
+        replace(score, note="; ".join(filter(None, [score.note, *notes]))) for score in scores
     )
+
+
+def _seen_note(config: RunConfig, task: TaskItems) -> str:
+    """How many test videos the run was trained on, without their labels; "" where none."""
+    data = config.data
+    if data.keys is not None and not Path(data.keys).is_file():
+        return ""
+    catalog = open_catalog(data)
+    trained_on = usable_rows(catalog, split=data.split, keys=data.keys)
+    num_seen = int(np.isin(task.test, trained_on).sum())
+    if not num_seen:
+        return ""
+    return f"the encoder was trained on {num_seen} of these {len(task.test)} test videos, without labels"
 
 
 def _probes(

@@ -100,7 +100,11 @@ def test_the_installed_command_is_this_one() -> None:
         (["train", str(QUICKSTART), "-o", "gs://b/x"], "checkpoints alone go to a store"),
         (["search", "none"], "say what to look for: one of --like FILE, --image FILE, --sound"),
         (["demo", "--data", "none"], "--data none: no such folder"),
-        (["demo", "--splits", "x", "--fold", "zero"], "--fold zero: give the number"),
+        (
+            ["demo", "--data", "d", "--splits", "x", "--fold", "zero"],
+            "--fold zero: give the number",
+        ),
+        (["demo", "--fold", "all"], "--splits and --fold are of your own clips"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(

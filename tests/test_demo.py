@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from avrep.demo import run_demo
+from avrep.demo import MARK, run_demo
 from avrep.errors import ConfigError
 from avrep.evaluation.results import read_rows
 
@@ -87,18 +87,28 @@ def test_the_real_clips_over_all_folds(media_root: Path, tmp_path: Path) -> None
         assert f"_g{fold:02d}_" not in trained_on
 
 
-def test_mistakes(tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.tex").write_text("do not touch")
+def test_mistakes(synth_folder: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("do not touch")
     with pytest.raises(ConfigError, match="holds files that no demo wrote"):
-        run_demo(None, tmp_path / "mine")
+        run_demo(None, mine)
     with pytest.raises(ConfigError, match="no such key"):
         run_demo(None, tmp_path / "out", overrides=["train.epochs=3"])
     assert not (tmp_path / "out").exists()
     with pytest.raises(ConfigError, match="measured one at a time"):
-        run_demo(None, tmp_path / "out", splits=split_lists(tmp_path), fold="all", num_seeds=2)
+        run_demo(mine, tmp_path / "out", splits=split_lists(tmp_path), fold="all", num_seeds=2)
     with pytest.raises(ConfigError, match=r"no testlist01\.txt"):
-        run_demo(None, tmp_path / "out", splits=tmp_path / "mine", fold="all")
+        run_demo(mine, tmp_path / "out", splits=mine, fold="all")
+    with pytest.raises(ConfigError, match="--splits and --fold are of your own clips"):
+        run_demo(None, tmp_path / "out", splits=mine)
+    # What an earlier demo left stays until nothing is left that could be refused.
+    (tmp_path / "out" / "seed0").mkdir(parents=True)
+    (tmp_path / "out" / MARK).touch()
+    (mine / "test.csv").write_text("path,label\nnone.mp4,walk\n")
+    with pytest.raises(ConfigError):
+        run_demo(synth_folder / "videos", tmp_path / "out", splits=mine)
+    assert (tmp_path / "out" / "seed0").is_dir()
 
 
 def split_lists(tmp_path: Path) -> Path:

@@ -90,6 +90,20 @@ def test_measurement_to_rows(tiny_run: Path) -> None:
             assert value == pytest.approx(mine - other)
 
 
+def test_test_videos_that_were_trained_on_are_told_of(tiny_run: Path) -> None:
+    protocols = ProtocolConfig(protocols=("knn",), num_resamples=100)
+    notes: dict[str, set[str]] = {}
+    for split in ("train", "test", "null"):
+        config = read_run_config(tiny_run, ["evaluation.num_clips=2", f"data.split={split}"])
+        measured = measure_run(config, tiny_run, find_task(config), protocols=protocols)
+        notes[split] = {score.note for score in measured.pretrained}
+        assert not any("trained on" in score.note for score in measured.untrained)
+    num_test = len(measured.task.test)
+    seen = f"the encoder was trained on {num_test} of these {num_test} test videos, without labels"
+    assert not any("trained on" in note for note in notes["train"])
+    assert all(seen in note for note in notes["test"] | notes["null"])
+
+
 def test_an_untrained_run_differs_from_itself_by_nothing(
     tiny_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

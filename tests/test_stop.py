@@ -69,11 +69,16 @@ def test_the_second_signal_acts_as_ever() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "num_actors"), [(signal.SIGINT, 0), (signal.SIGTERM, 0), (signal.SIGTERM, 1)]
+)
 def test_the_command_says_what_ended_it(
-    tiny_config: MakeConfig, tmp_path: Path, number: signal.Signals
+    tiny_config: MakeConfig, tmp_path: Path, number: signal.Signals, num_actors: int
 ) -> None:
-    (tmp_path / "config.yaml").write_text(dump_config(tiny_config(num_steps=5000)))
+    """With decode actors, there is Ray, which would take the signal for itself."""
+    config = tiny_config(num_steps=5000)
+    data = config.data.model_copy(update={"num_decode_actors": num_actors})
+    (tmp_path / "config.yaml").write_text(dump_config(config.model_copy(update={"data": data})))
     words = [str(Path(sys.executable).with_name("avrep")), "train", "config.yaml", "-o", "run"]
     command = subprocess.Popen(
         words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

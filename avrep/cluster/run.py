@@ -65,8 +65,9 @@ def train_run(config: RunConfig, run_dir: Path, *, resume: bool = False) -> int 
     num_streams = config.train.num_workers * (1 + len(config.corpora))
     if config.train.num_workers == 1:
         with (
-            stop_signals() as asked,
             open_streams(config.data, num_streams) as open_stream,
+            # After Ray has started, for its own handler of SIGTERM ends the process on the spot.
+            stop_signals() as asked,
             train_progress("training") as show,
         ):
             on_step = _told(show, run_dir) if config.data.num_decode_actors else show

@@ -9,6 +9,7 @@ import csv
 import multiprocessing
 import os
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -22,7 +23,7 @@ from avrep.media import shards
 from avrep.media.catalog import write_catalog
 from avrep.media.deadline import ended_after
 from avrep.media.limits import DecodeLimits
-from avrep.media.own_process import OwnProcess
+from avrep.media.own_process import OwnProcess, interrupts_for_parent_alone
 from avrep.media.probe import probe
 from avrep.media.sources import Listing, SourceEntry, list_sources
 from avrep.media.storage import StorageConfig
@@ -107,9 +108,10 @@ def index_listing(
         storage: how patiently stores are asked; the defaults of `StorageConfig` when None.
 
     Raises:
-        ConfigError: no process can be started.
+        ConfigError: no process can be started, two items have one key, or `out` is a folder.
         OSError: catalogue or rejects cannot be written, on a full disk for one.
     """
+    _check_before_probing(listing, out)
     rejects = [
         Reject(key=shard, shard=shard, offset_bytes=0, length_bytes=0, stage="read", reason=reason)
         for shard, reason in listing.unreadable
@@ -144,6 +146,17 @@ def index_listing(
         num_passed_over=listing.num_passed_over,
         notices=listing.notices,
     )
+
+
+def _check_before_probing(listing: Listing, out: Path) -> None:
+    """Tell of what would be refused when all is probed, which may take hours."""
+    if out.is_dir():
+        raise ConfigError(f"{out} is a folder; name the catalogue's file: -o corpus.parquet")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(out.parent, os.W_OK):
+        raise ConfigError(f"cannot write to {out.parent}; name another place: -o FILE")
+    if twice := [key for key, n in Counter(each.key for each in listing.entries).items() if n > 1]:
+        raise ConfigError(f"two items have the key {twice[0]!r}; keys must be unique")
 
 
 def read_rejects(path: Path) -> list[Reject]:
@@ -233,15 +246,21 @@ def _probe_in_pool(
     deadline_s: float,
 ) -> Iterator[tuple[int, MediaItem | Reject]]:
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(num_workers, len(entries)), context) as pool:
+    pool = ProcessPoolExecutor(min(num_workers, len(entries)), context)
+    try:
         _require_start(pool)
         running: dict[Future[MediaItem | Reject], int] = {}
         for i, entry in enumerate(entries):
-            running[pool.submit(_probe_in_time, probe_one, entry, root, deadline_s)] = i
+            # A pool starts its processes as work comes in.
+            with interrupts_for_parent_alone():
+                future = pool.submit(_probe_in_time, probe_one, entry, root, deadline_s)
+            running[future] = i
             if len(running) >= 2 * num_workers:
                 yield from _finished(running)
         while running:
             yield from _finished(running)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _probe_in_time(
@@ -254,7 +273,9 @@ def _probe_in_time(
 def _require_start(pool: ProcessPoolExecutor) -> None:
     """No file is to blame where processes cannot even start."""
     try:
-        pool.submit(os.getpid).result()
+        with interrupts_for_parent_alone():
+            started = pool.submit(os.getpid)
+        started.result()
     except BrokenProcessPool:
         raise ConfigError(
             "the processes that probe files cannot start; a script that indexes must be a file and "

@@ -3,8 +3,9 @@
 import contextlib
 import multiprocessing
 import os
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import TracebackType
@@ -90,7 +91,8 @@ class OwnProcess(Generic[P, T]):
         self._pipe, theirs = context.Pipe()
         work = (self._function, self._max_memory_bytes, theirs)
         self._process = context.Process(target=_serve, args=work, daemon=True)
-        self._process.start()
+        with interrupts_for_parent_alone():
+            self._process.start()
         theirs.close()
         with contextlib.suppress(EOFError, ConnectionResetError):
             if self._pipe.poll(_START_S):
@@ -117,6 +119,18 @@ def _serve(function: Callable[..., Any], max_memory_bytes: int, pipe: Connection
         except (AvrepError, OSError, MemoryError) as error:
             answer = None, error
         pipe.send(answer)
+
+
+@contextlib.contextmanager
+def interrupts_for_parent_alone() -> Iterator[None]:
+    """Processes that are started meanwhile pass over a terminal's Ctrl-C, which reaches all: the one
+    that started them knows what to do.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _end_with_parent() -> None:

@@ -57,6 +57,7 @@ MEDIA_SUFFIXES = frozenset(
 """Files with other endings are passed over; they are counted, not rejected."""
 
 _LABELS_FILE = "labels.csv"
+_NOT_TEXT = "its name is not UTF-8; rename it"
 _SIDECAR_LIMIT_BYTES = 64 * 1024
 
 
@@ -81,7 +82,7 @@ class Listing:
     num_passed_over: int
     """Files that are neither media nor tar shards."""
     unreadable: tuple[tuple[str, str], ...] = ()
-    """(shard, reason) of tar shards that cannot be listed."""
+    """(shard, reason) of tar shards that cannot be listed; (key, reason) of names that are no text."""
     notices: tuple[str, ...] = ()
     """What a person should know: a table of labels that is not of our form, and so not used."""
 
@@ -137,6 +138,8 @@ def list_sources(sources: Sequence[str], storage: StorageConfig | None = None) -
                 )
             else:
                 num_passed_over += 1
+    unreadable += [(_as_text(e.key), _NOT_TEXT) for e in entries if _as_text(e.key) != e.key]
+    entries = [entry for entry in entries if _as_text(entry.key) == entry.key]
     if not entries and not unreadable:
         raise ConfigError(
             f"no media below {', '.join(sources)} ({num_passed_over} other files); "
@@ -149,6 +152,11 @@ def list_sources(sources: Sequence[str], storage: StorageConfig | None = None) -
         unreadable=tuple(unreadable),
         notices=tuple(notices),
     )
+
+
+def _as_text(name: str) -> str:
+    """A file's name as text: Python keeps bytes that are not UTF-8 in code points of their own."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _asked(url: str, storage: StorageConfig, question: Callable[[AbstractFileSystem, str], T]) -> T:

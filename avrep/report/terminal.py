@@ -43,6 +43,8 @@ def print_results(rows: Sequence[EvalRow]) -> None:
         first = rows[0]
         say = f"percent, {first.num_test} test videos; difference: pretrained - untrained"
         Console().print(f"{say}, {100 * first.confidence:.0f} % interval", style="dim")
+    for note in dict.fromkeys(row.note for row in rows if row.note):
+        Console().print(note, style="dim", highlight=False, markup=False)
 
 
 def print_tasks(table: TaskTable) -> None:

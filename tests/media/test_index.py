@@ -1,15 +1,20 @@
 """Indexing: one row or one reject for every file, in the listing's order, whatever a file does."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
+import psutil
 import pytest
 
+from avrep.errors import ConfigError
 from avrep.media.catalog import Catalog
-from avrep.media.index import Reject, index_sources, probe_entries, read_rejects
-from avrep.media.sources import SourceEntry
+from avrep.media.index import Reject, index_listing, index_sources, probe_entries, read_rejects
+from avrep.media.sources import Listing, SourceEntry
 
 
 def test_the_synthetic_corpus(synth_folder: Path, synth_catalog: Catalog) -> None:
@@ -54,6 +59,57 @@ def test_rejects_have_stage_and_reason_and_are_read_back(tmp_path: Path) -> None
     assert all(reject.reason for reject in rejects)
     assert told == [(1, 2), (2, 2)]
     assert len(Catalog.open(tmp_path / "c.parquet")) == 0
+
+
+def test_a_name_that_is_no_text_costs_that_file_only(tmp_path: Path) -> None:
+    folder = tmp_path / "media"
+    folder.mkdir()
+    (folder / "good.wav").write_bytes(b"garbage")
+    Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.mp4")).write_bytes(b"garbage")
+    summary = index_sources([str(folder)], tmp_path / "c.parquet", num_workers=1)
+    rejects = {reject.key: reject.reason for reject in read_rejects(summary.rejects)}
+    assert rejects.keys() == {"good.wav", "caf\ufffd.mp4"}
+    assert rejects["caf\ufffd.mp4"] == "its name is not UTF-8; rename it"
+
+
+def test_what_would_be_refused_in_the_end_is_refused_before_probing(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"garbage")
+
+    def fail(done: int, total: int) -> None:
+        raise AssertionError(f"{done} of {total} probed")
+
+    with pytest.raises(ConfigError, match="is a folder; name the catalogue's file"):
+        index_sources([str(tmp_path)], tmp_path, progress=fail)
+    entry = SourceEntry(key="a.wav", shard="a.wav", offset_bytes=0, length_bytes=7)
+    listing = Listing(root=str(tmp_path), entries=(entry, entry), num_passed_over=0)
+    with pytest.raises(ConfigError, match=r"two items have the key 'a\.wav'"):
+        index_listing(listing, tmp_path / "c.parquet", progress=fail)
+
+
+@pytest.mark.slow
+def test_an_interrupt_ends_all_probing_without_a_traceback(
+    synth_folder: Path, tmp_path: Path
+) -> None:
+    """As a terminal sends it: to the command and to all processes that it started."""
+    many, source = tmp_path / "many", next((synth_folder / "videos").rglob("*.mp4"))
+    many.mkdir()
+    for number in range(20_000):
+        os.link(source, many / f"{number}.mp4")
+    command = [sys.executable, "-c", "from avrep.cli import main; main()", "index", str(many)]
+    with subprocess.Popen(
+        [*command, "-o", str(tmp_path / "c.parquet"), "--workers", "2"],
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        while len(psutil.Process(running.pid).children(recursive=True)) < 3:
+            assert running.poll() is None
+            time.sleep(0.05)
+        os.killpg(running.pid, signal.SIGINT)
+        _, told = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "Traceback" not in told
+    assert not (tmp_path / "c.parquet").exists()
 
 
 DEADLY_PROBE = """
