@@ -63,7 +63,9 @@ def options(
 def index(
     sources: Annotated[list[str], typer.Argument(help="Folders, files, .tar shards, URLs.")],
     out: Out = Path("corpus.parquet"),
-    workers: Annotated[int | None, typer.Option(help="Processes; all cores if not given.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; all cores if not given.")
+    ] = None,
 ) -> None:
     """Probe every file once and write the catalogue, and beside it the table of rejects.
 

@@ -210,6 +210,8 @@ def with_absolute_paths(config: RunConfig) -> RunConfig:
     def resolved(part: _ReadFrom) -> _ReadFrom:
         named = (("catalog", part.catalog), ("keys", part.keys))
         absolute = {name: str(Path(path).resolve()) for name, path in named if path is not None}
+        if part.root is not None and "://" not in part.root:
+            absolute["root"] = str(Path(part.root).resolve())
         return part.model_copy(update=absolute)
 
     corpora = {name: resolved(corpus) for name, corpus in config.corpora.items()}

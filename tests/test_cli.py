@@ -81,6 +81,7 @@ def test_the_installed_command_is_this_one() -> None:
     [
         (["index", "no-such-folder"], "no such file, folder or URL: no-such-folder"),
         (["inspect", "none.parquet"], "no catalogue at none.parquet; make one: avrep index"),
+        (["inspect", "."], ". is a folder, not a catalogue; make one: avrep index . -o FILE"),
         (["inspect"], "name a catalogue, or a config with --recipe"),
         (["train", "none.yaml"], "no config at none.yaml"),
         (["train", str(QUICKSTART), "--set", "train.lr=1"], "train.lr: no such key"),

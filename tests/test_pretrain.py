@@ -17,7 +17,7 @@ from avrep.media.catalog import Catalog, write_catalog
 from avrep.pipeline.ledger_check import check_ledger
 from avrep.pipeline.plan import Plan
 from avrep.pipeline.quarantine import read_quarantine
-from avrep.pretrain import pretrain
+from avrep.pretrain import pretrain, with_absolute_paths
 from avrep.resume import check_same_run
 from avrep.trained import checkpoints, latest_checkpoint, load_encoder, read_run_config
 from avrep.training.checkpoint import read_state
@@ -233,6 +233,17 @@ def test_the_encoder_loads_trained_and_untrained(tiny_run: Path) -> None:
     assert features.pooled.shape == (2, trained.width) == (2, 32)
     assert not torch.allclose(features.pooled, other.pooled)
     assert not trained.training
+
+
+def test_paths_of_a_config_are_found_from_anywhere(
+    tiny_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny_config()
+    monkeypatch.chdir(tmp_path)
+    for root, wanted in (("moved", str(tmp_path / "moved")), ("s3://b/moved", "s3://b/moved")):
+        data = config.data.model_copy(update={"root": root, "catalog": "c.parquet"})
+        found = with_absolute_paths(config.model_copy(update={"data": data})).data
+        assert (found.root, found.catalog) == (wanted, str(tmp_path / "c.parquet"))
 
 
 def test_a_broken_corpus_stops_the_run(tiny_config: MakeConfig, tmp_path: Path) -> None:

@@ -101,6 +101,10 @@ class Catalog:
         """
         path = Path(path)
         if not path.is_file():
+            if path.is_dir():
+                raise ConfigError(
+                    f"{path} is a folder, not a catalogue; make one: avrep index {path} -o FILE"
+                )
             raise ConfigError(f"no catalogue at {path}; make one: avrep index FOLDER -o {path}")
         try:
             file = pq.ParquetFile(path, memory_map=True)

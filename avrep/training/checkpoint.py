@@ -249,8 +249,8 @@ def _told_plainly(checkpoint: Checkpoint) -> Iterator[None]:
         # What the library, or the disk itself, makes of a full one.
         reason = " ".join(str(error).split())[:200]
         raise OSError(
-            f"cannot write {checkpoint} ({reason}); earlier checkpoints are whole: "
-            "make room and resume"
+            f"cannot write {checkpoint} ({reason}); make room, and resume from the newest "
+            "checkpoint if there is one: earlier ones are whole"
         ) from error
 
 

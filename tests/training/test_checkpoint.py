@@ -159,7 +159,7 @@ def test_a_crash_while_writing_leaves_the_last_one(
 
     module = {"save_file": pieces, "replace": Path, "fsync": os}[fails_at]
     monkeypatch.setattr(module, fails_at, crash)
-    with pytest.raises(OSError, match=r"cannot write .*disk full.*earlier checkpoints are whole"):
+    with pytest.raises(OSError, match=r"cannot write .*disk full.*earlier ones are whole"):
         save(store, make_state(2), model, optimizer)
     monkeypatch.undo()
     assert load_checkpoint(store.latest(), model, optimizer).step == 1
@@ -182,7 +182,7 @@ def test_a_full_disk_is_one_error_and_the_last_one_stays(
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, hard))
     try:
-        with pytest.raises(OSError, match="make room and resume"):
+        with pytest.raises(OSError, match="make room, and resume"):
             save(store, make_state(2), model, optimizer)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
