@@ -43,8 +43,16 @@ def print_results(rows: Sequence[EvalRow]) -> None:
         first = rows[0]
         say = f"percent, {first.num_test} test videos; difference: pretrained - untrained"
         Console().print(f"{say}, {100 * first.confidence:.0f} % interval", style="dim")
-    for note in dict.fromkeys(row.note for row in rows if row.note):
+    for note in _said_of_all([row for row in rows if row.encoder == "pretrained"]):
         Console().print(note, style="dim", highlight=False, markup=False)
+
+
+def _said_of_all(rows: Sequence[EvalRow]) -> list[str]:
+    """The notes that every row has: of the run and its videos, not of how one number was made."""
+    notes = [row.note.split("; ") for row in rows]
+    return (
+        [note for note in notes[0] if note and all(note in said for said in notes)] if notes else []
+    )
 
 
 def print_tasks(table: TaskTable) -> None:

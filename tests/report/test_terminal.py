@@ -55,3 +55,14 @@ def test_one_encoder_alone_leaves_the_others_empty(capsys: pytest.CaptureFixture
     assert capsys.readouterr().out.splitlines()[1].split() == [
         *("class", "linear", "top1", "51.8", "1.0")
     ]
+
+
+def test_what_holds_for_all_numbers_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    seen = "the encoder was trained on 9 of these 9 test videos, without labels"
+    linear = dataclasses.replace(PRETRAINED, note=f"l2 1; {seen}")
+    knn = dataclasses.replace(PRETRAINED, protocol="knn", note=f"k 20; {seen}")
+    print_results([linear, knn, UNTRAINED])
+    told = capsys.readouterr().out
+    assert told.count(seen) == 1
+    assert "l2 1" not in told
+    assert "k 20" not in told
