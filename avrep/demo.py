@@ -29,9 +29,10 @@ from avrep.pretrain import pretrain
 from avrep.report.corpus import summarise
 from avrep.report.corpus_picture import draw_corpus
 from avrep.report.html import write_report
-from avrep.report.progress import count_progress, train_progress, waiting
+from avrep.report.progress import count_progress, waiting
 from avrep.report.recipe import draw_recipe
 from avrep.report.terminal import print_results
+from avrep.report.train_progress import train_progress
 
 MARK = ".avrep-demo"
 _RECIPE = "quickstart.yaml"

@@ -92,8 +92,8 @@ def replay(
     """
     from avrep.cluster.run import open_streams
     from avrep.replay import replay_step
-    from avrep.report.progress import train_progress
     from avrep.report.replay_table import draw_replay, replay_lines, replay_table
+    from avrep.report.train_progress import train_progress
     from avrep.trained import read_run_config
 
     with (

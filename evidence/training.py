@@ -12,7 +12,7 @@ from torch import get_num_threads
 from avrep.config import RunConfig, load_config
 from avrep.pipeline.stream import OpenStream, plain_stream
 from avrep.pretrain import pretrain
-from avrep.report.progress import train_progress
+from avrep.report.train_progress import train_progress
 from avrep.trained import checkpoints
 from avrep.training.loop import StepRecord
 

@@ -61,10 +61,16 @@ def test_help_shows_an_example(avrep: Callable[..., Done], command: str) -> None
     assert f"avrep {command}" in done.stdout.partition("Example:")[2]
 
 
-def test_help_loads_neither_torch_nor_ray() -> None:
-    code = (
-        "import sys, avrep.cli; print(sorted({'torch', 'ray', 'av', 'numpy'} & set(sys.modules)))"
-    )
+@pytest.mark.parametrize(
+    ("modules", "spared"),
+    [
+        ("avrep.cli", {"torch", "ray", "av", "numpy"}),
+        # What `avrep index` needs.
+        ("avrep.media.index, avrep.report.progress", {"torch", "ray"}),
+    ],
+)
+def test_what_takes_seconds_is_loaded_where_it_is_needed(modules: str, spared: set[str]) -> None:
+    code = f"import sys, {modules}; print(sorted({spared} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

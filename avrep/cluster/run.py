@@ -21,13 +21,8 @@ from avrep.evaluation.results import EvalRow, write_rows
 from avrep.evaluation.task_result import TaskResult
 from avrep.pipeline.stream import OpenStream, plain_stream
 from avrep.pretrain import pretrain
-from avrep.report.progress import (
-    count_progress,
-    line_progress,
-    stage_progress,
-    train_progress,
-    waiting,
-)
+from avrep.report.progress import count_progress, stage_progress, waiting
+from avrep.report.train_progress import line_progress, train_progress
 from avrep.task_request import TaskRequest
 from avrep.trained import read_run_config
 from avrep.training.loop import StepRecord

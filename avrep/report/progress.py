@@ -1,4 +1,4 @@
-"""How far it is: bars on a terminal, plain lines in a log."""
+"""How far it is: bars on a terminal, plain lines in a log. Imports no torch, which takes seconds."""
 
 import sys
 import time
@@ -16,13 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from avrep.report.train_facts import FactsOfLines, FactsOfRecords, TrainFacts
-from avrep.training.loop import StepRecord
-
 _PLAIN_EVERY_S = 10.0
 _BAR_WIDTH = 24
-# Of all that stands beside title and bar while training, at its longest.
-_FACTS_WIDTH = 84
 
 
 @contextmanager
@@ -40,9 +35,9 @@ def waiting(what: str) -> Iterator[None]:
 def count_progress(title: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     """Show "title 12/340 unit"; the function yielded is told (number done, number in all)."""
     console = Console(stderr=True)
-    with _bar(console, (TextColumn(unit), TimeRemainingColumn())) as bar:
+    with progress_bar(console, (TextColumn(unit), TimeRemainingColumn())) as bar:
         task = bar.add_task(title, total=None)
-        plain = _PlainLines(console)
+        plain = PlainLines(console)
 
         def update(num_done: int, num_all: int) -> None:
             bar.update(task, completed=num_done, total=num_all)
@@ -55,9 +50,9 @@ def count_progress(title: str, unit: str) -> Iterator[Callable[[int, int], None]
 def stage_progress() -> Iterator[Callable[[str, int, int], None]]:
     """A bar for each stage of a longer job; the function yielded is told (stage, number done, in all)."""
     console = Console(stderr=True)
-    with _bar(console, (TimeRemainingColumn(),)) as bar:
+    with progress_bar(console, (TimeRemainingColumn(),)) as bar:
         tasks: dict[str, TaskID] = {}
-        plain = _PlainLines(console)
+        plain = PlainLines(console)
 
         def update(stage: str, num_done: int, num_all: int) -> None:
             if stage not in tasks:
@@ -68,46 +63,10 @@ def stage_progress() -> Iterator[Callable[[str, int, int], None]]:
         yield update
 
 
-@contextmanager
-def train_progress(title: str) -> Iterator[Callable[[StepRecord], None]]:
-    """Show loss, speed, what is waited for, GPU memory and time left; takes each record."""
-    facts = FactsOfRecords()
-    with _training(title, "starting") as show:
-        yield lambda record: show(facts.after(record))
-
-
-@contextmanager
-def line_progress(title: str) -> Iterator[Callable[[str], None]]:
-    """The same from a run's metrics, for training that goes on elsewhere; takes each line of them."""
-    facts = FactsOfLines()
-    with _training(title, "starting the trainers") as show:
-        yield lambda line: show(facts.after(line))
-
-
-@contextmanager
-def _training(title: str, at_first: str) -> Iterator[Callable[[TrainFacts], None]]:
-    console = Console(stderr=True)
-    bar_width = console.width - len(title) - _FACTS_WIDTH
-    columns = TextColumn("{task.fields[facts]}"), TextColumn("{task.fields[left]}")
-    with _bar(console, columns, bar_width) as bar:
-        task = bar.add_task(title, total=None, facts=at_first, left="-:--:--")
-        plain = _PlainLines(console)
-
-        def show(facts: TrainFacts) -> None:
-            step, total = facts.step, facts.total_steps
-            beside = f"{title} {total}/{total}  0:00:00 "
-            shown = facts.fitting(console.width - len(beside))
-            bar.update(task, completed=step, total=total, facts=shown, left=facts.left)
-            line = f"{title} {step}/{total} {'  '.join(facts.parts)}  {facts.left} left"
-            plain.say(line, last=step == total)
-
-        yield show
-
-
-def _bar(
+def progress_bar(
     console: Console, columns: Sequence[ProgressColumn], bar_width: int = _BAR_WIDTH
 ) -> Progress:
-    """Left out where a bar would be too short to read, so that the facts have the room."""
+    """Title, bar, count and further columns; the bar is left out where it would be too short to read."""
     bar = [BarColumn(bar_width=min(bar_width, _BAR_WIDTH))] if bar_width >= 8 else []
     return Progress(
         TextColumn("{task.description}"),
@@ -120,7 +79,7 @@ def _bar(
     )
 
 
-class _PlainLines:
+class PlainLines:
     """Says a line now and then where there is no terminal to draw on."""
 
     def __init__(self, console: Console) -> None:

@@ -12,8 +12,8 @@ from dataclasses import replace
 import pytest
 
 from avrep.report import progress
-from avrep.report.progress import line_progress, train_progress
 from avrep.report.train_facts import TrainFacts
+from avrep.report.train_progress import line_progress, train_progress
 from avrep.training.loop import StepRecord
 from avrep.training.recorder import numbers
 from avrep.training.step import StepResult
