@@ -75,7 +75,7 @@ def _sections(lines: Sequence[Line], folder: Path) -> list[str]:
     for path in pictures:
         method = path.stem.removeprefix("evidence_")
         said += [f"### {method}", "", f"![Held-out clips of {method}]({path.name})", ""]
-    said += ["## What it took", "", "| method | steps | CPU s a run | commit | machine |"]
+    said += ["## What it took", "", "| method | steps | CPU s a run | measured at | machine |"]
     said += ["|---|---|---|---|---|"]
     for line in {line.method: line for line in lines}.values():
         facts = [cell.facts for cell in line.cells]
