@@ -11,12 +11,12 @@ from rich.table import Table
 
 from avrep.errors import ConfigError
 from benchmarks.machine import describe_machine
-from evidence.cells import Cell, read_cells, write_cells
+from evidence.cells import read_cells, write_cells
 from evidence.corpora import media_folder
-from evidence.lines import lines_of
+from evidence.lines import Line, lines_of, merge_lines, read_lines, write_lines
 from evidence.methods import MEDIA, METHODS
 from evidence.report import table_rows, write_page
-from evidence.training import study_name
+from evidence.training import recipe_digest, study_name
 
 _ROOT = Path(__file__).resolve().parents[1]
 _WIDTH = 130
@@ -56,19 +56,24 @@ def main() -> None:
         except ConfigError as error:
             parser.exit(2, f"{method}: {error}\n")
         write_cells(_cells_path(work, method, seed), [replace(cell, made=made) for cell in cells])
-    # Of all methods, whichever were chosen now; what another recipe gave is left out.
-    cells = read_cells(_cells_path(work, method, seed) for method in METHODS for seed in seeds)
-    page = write_page(chosen.out, cells)
-    _print(cells)
-    print(f"page: {page}")
+    recipes = {method: recipe_digest(method) for method in METHODS}
+    measured: list[Line] = []
+    for method in chosen.methods or METHODS:
+        cells = read_cells(_cells_path(work, method, seed) for seed in seeds)
+        measured += lines_of(method, recipes[method], cells)
+    _print(measured)
+    # What was measured of other methods before stays on the page.
+    record = chosen.out / "evidence.json"
+    lines = merge_lines(read_lines(record), measured, recipes)
+    write_lines(record, lines)
+    print(f"page: {write_page(chosen.out, lines)}")
 
 
 def _cells_path(work: Path, method: str, seed: int) -> Path:
     return work / "cells" / f"{study_name(method, seed)}.json"
 
 
-def _print(cells: list[Cell]) -> None:
-    lines = lines_of(cells)
+def _print(lines: list[Line]) -> None:
     for question in dict.fromkeys(line.question for line in lines):
         table = Table(title=question, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         for name in ("method", "seeds", "trained", "untrained", "hand-made", "chance"):

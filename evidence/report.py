@@ -1,11 +1,9 @@
-"""The evidence as a page and a picture, from the cells that were measured."""
+"""The evidence as a page and a picture, from the lines that were measured."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from avrep.evaluation.metrics import Interval
-from evidence.cells import Cell
-from evidence.lines import Line, lines_of
+from evidence.lines import Line, Share
 from evidence.plot import plot_lines
 
 _WORDS = """# What each objective learns in a few minutes
@@ -15,7 +13,7 @@ cores, as many times as the table says, each time with another seed, and measure
 was not trained on or by a probe whose test items are other speakers or videos. *Untrained* is the
 same encoder before its first step; *hand-made* is what one would try without any learning.
 Intervals are 95 %, over seeds and items. A difference is called so when its interval leaves out 0.
-The head of each recipe says what else was tried.
+The head of each recipe says what else was tried. evidence.json has the numbers.
 
 """
 
@@ -24,17 +22,18 @@ encoder saw of it, and the output, which is the input with the prediction where 
 seed."""
 
 
-def write_page(folder: Path, cells: Sequence[Cell]) -> Path:
+def write_page(folder: Path, lines: Sequence[Line]) -> Path:
     """Write `evidence.md` and `evidence.png`.
 
     Args:
         folder: where they go.
-        cells: all that were measured.
+        lines: all that were measured.
 
     Returns:
         The page.
     """
-    lines = lines_of(cells)
+    asked = list(dict.fromkeys(line.question for line in lines))
+    lines = sorted(lines, key=lambda line: asked.index(line.question))
     plot_lines(lines, folder / "evidence.png")
     page = folder / "evidence.md"
     page.write_text(_WORDS + "\n".join(_sections(lines, folder)) + "\n", encoding="utf-8")
@@ -78,13 +77,8 @@ def _sections(lines: Sequence[Line], folder: Path) -> list[str]:
     said += ["## What it took", "", "| method | steps | CPU s a run | measured at | machine |"]
     said += ["|---|---|---|---|---|"]
     for line in {line.method: line for line in lines}.values():
-        facts = [cell.facts for cell in line.cells]
-        made = line.cells[-1].made
-        cpu_s = sum(fact.get("cpu_s", 0) for fact in facts) / len(facts)
         said.append(
-            f"| {line.method} | {facts[0].get('steps', 0):.0f} | {cpu_s:.0f} | "
-            f"{str(made.get('commit', ''))[:12]} | {made.get('processor', '')}, "
-            f"{made.get('num_cores', '')} cores |"
+            f"| {line.method} | {line.steps} | {line.cpu_s:.0f} | {line.commit} | {line.machine} |"
         )
     return said
 
@@ -98,5 +92,5 @@ def _notes(lines: Sequence[Line]) -> list[str]:
     return [f"{', '.join(names)}: {note}" for note, names in methods.items()]
 
 
-def _said(interval: Interval) -> str:
-    return f"{interval.value:.2f} ({interval.low:.2f} to {interval.high:.2f})"
+def _said(share: Share) -> str:
+    return f"{share.value:.2f} ({share.low:.2f} to {share.high:.2f})"

@@ -31,9 +31,13 @@ class TrainedRun:
 
 def study_name(method: str, seed: int) -> str:
     """What a method's files of one seed are called: of a recipe that has changed, otherwise."""
+    return f"{method}-seed{seed}-{recipe_digest(method)}"
+
+
+def recipe_digest(method: str) -> str:
+    """Eight hexadecimal digits of what a method's recipe says, its comments left out."""
     recipe = yaml.safe_load(_recipe(method).read_text(encoding="utf-8"))
-    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-    return f"{method}-seed{seed}-{digest[:8]}"
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def train_run(

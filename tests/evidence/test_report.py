@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from evidence.cells import Cell, read_cells, write_cells
-from evidence.lines import lines_of
+from evidence.lines import Line, lines_of, merge_lines, read_lines, write_lines
 from evidence.plot import plot_clips
 from evidence.report import table_rows, write_page
 
@@ -46,6 +46,10 @@ def cell(
     )
 
 
+def _lines(method: str, trained: float, baseline: float | None = None) -> list[Line]:
+    return lines_of(method, "abc", [cell(trained, 0.3, baseline, method=method)])
+
+
 def test_cells_come_back_as_written(tmp_path: Path) -> None:
     first, second = cell(0.5, 0.3, 0.4), cell(0.5, 0.3, seed=1, method="vjepa")
     paths = [tmp_path / "cells" / name for name in ("a.json", "none.json", "b.json")]
@@ -77,34 +81,49 @@ def test_cells_come_back_as_written(tmp_path: Path) -> None:
 def test_a_verdict_says_what_the_intervals_say(
     trained: float, untrained: float, baseline: float | None, verdict: str
 ) -> None:
-    (line,) = lines_of([cell(trained, untrained, baseline)])
+    (line,) = lines_of("rspnet", "abc", [cell(trained, untrained, baseline)])
     assert line.verdict == verdict
     assert (line.trained.value, line.untrained.value) == (trained, untrained)
-    assert line.over_untrained.value == pytest.approx(trained - untrained)
 
 
 def test_seeds_are_put_together() -> None:
-    (line,) = lines_of([cell(0.8, 0.3, seed=0), cell(0.6, 0.3, seed=1)])
-    (alone,) = lines_of([cell(0.7, 0.3)])
+    (line,) = lines_of("rspnet", "abc", [cell(0.8, 0.3, seed=0), cell(0.6, 0.3, seed=1)])
+    (alone,) = lines_of("rspnet", "abc", [cell(0.7, 0.3)])
     assert line.num_seeds == 2
     assert line.trained.value == pytest.approx(0.7)
     assert line.trained.low < alone.trained.low
     (row,) = table_rows([line])
     assert row[:2] == ["rspnet", "2"]
     assert row[4:6] == ["", "0.12"]
+    assert (line.steps, line.cpu_s, line.machine) == (300, 100.5, "one, 2 cores")
+
+
+def test_lines_come_back_as_written(tmp_path: Path) -> None:
+    lines = [*_lines("rspnet", 0.8, 0.4), *_lines("videomae", 0.4)]
+    write_lines(tmp_path / "evidence.json", lines)
+    assert read_lines(tmp_path / "evidence.json") == lines
+    assert read_lines(tmp_path / "none.json") == []
+
+
+def test_what_was_measured_before_stays_unless_measured_again_or_of_another_recipe() -> None:
+    recipes = {"cvrl": "new", "rspnet": "abc", "videomae": "abc"}
+    kept = [*_lines("videomae", 0.4), *_lines("rspnet", 0.8), *_lines("cvrl", 0.2)]
+    measured = _lines("rspnet", 0.6)
+    assert merge_lines(kept, measured, recipes) == [*measured, *_lines("videomae", 0.4)]
 
 
 def test_the_page_shows_all_that_was_measured(tmp_path: Path) -> None:
-    cells = [
-        cell(0.8, 0.3, 0.4),
-        cell(0.4, 0.3, method="videomae"),
-        cell(0.9, 0.5, 0.6, question="relative speed"),
+    speed = cell(0.9, 0.5, 0.6, question="relative speed")
+    lines = [
+        *lines_of("rspnet", "abc", [speed, cell(0.8, 0.3, 0.4)]),
+        *_lines("videomae", 0.4),
     ]
     (tmp_path / "evidence_videomae.png").write_bytes(b"")
-    page = write_page(tmp_path, cells).read_text(encoding="utf-8")
-    assert page.index("## Motion class") < page.index("## Relative speed")
+    page = write_page(tmp_path, lines).read_text(encoding="utf-8")
+    assert page.index("## Relative speed") < page.index("## Motion class")
+    assert page.count("## Motion class") == 1
     assert page.count("| rspnet | 1 |") == 2
-    row = next(line for line in page.splitlines() if line.startswith("| rspnet | 1 |"))
+    row = [line for line in page.splitlines() if line.startswith("| rspnet | 1 |")][1]
     shown = [cell.strip() for cell in row.split("|")[3:-1]]
     assert [text[:6] for text in shown[:3]] == ["0.80 (", "0.30 (", "0.40 ("]
     assert shown[3:] == ["0.12", "learned"]
