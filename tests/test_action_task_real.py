@@ -58,6 +58,7 @@ def test_leave_one_subject_out(media_root: Path, tmp_path: Path) -> None:
     for (protocol, part), result in found.items():
         assert any("0 of " in note and "near duplicate" in note for note in result.notes), part
         assert any("3 classes: not UCF101's own lists" in note for note in result.notes)
+        assert (result.data.name, result.data.other_lists) == ("gmdcsa24_ucfstyle", True)
         lead = result.metrics[0]
         assert lead.ci_low < lead.value < lead.ci_high or lead.value in (0.0, 1.0)
         # One subject is tested on, so a split's interval has one cluster to go by.

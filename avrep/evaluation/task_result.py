@@ -97,6 +97,8 @@ class DataFacts:
     num_test: int
     part: str = ""
     """Which of several: "split 1", "fold 2"; empty where there is one, or over all of them."""
+    other_lists: bool = False
+    """Whether these are other data in the official layout, or a part: published figures are of others."""
 
 
 class TaskResult(FrozenConfig):

@@ -56,6 +56,7 @@ class TaskTable:
     facts: tuple[str, ...]
     """Digests of encoders and of data, and versions of protocols."""
     published: tuple[Published, ...]
+    """Of columns with a result on the official data."""
 
     def best(self, column: Column) -> set[str]:
         """The encoders whose number is the column's best; none where no other number is beaten."""
@@ -91,9 +92,13 @@ def tabulate(results: Sequence[TaskResult], *, all_metrics: bool = False) -> Tas
             note = f"{label}, unlike {of_first}: {unlike}"
             mark = marks.setdefault(note, _mark(len(marks))) if unlike else ""
             cells[label, column] = Cell(metric=metric, mark=mark)
+    official = {
+        (result.task, result.data.part) for result in results if not result.data.other_lists
+    }
     figures = (
         figure
         for column in columns
+        if (column.task, column.part) in official
         for figure in published_for(column.task, column.protocol, column.metric)
     )
     return TaskTable(

@@ -37,6 +37,8 @@ class TaskItems:
     groups: Mapping[int, str | None] | None = field(default=None, repr=False)
     group_scope: GroupScope = "class"
     fold: int | None = None
+    own_name: str = ""
+    """What other data in this task's layout are called; empty for the official ones."""
 
     @property
     def name(self) -> str:

@@ -169,12 +169,13 @@ def data_facts(data: TaskVideos, rows: LabelledRows) -> DataFacts:
             digest.update(f"{part}\0{data.catalog[row].key}\0{name}\n".encode())
     fold = data.task.fold
     return DataFacts(
-        name=data.task.task,
+        name=data.task.own_name or data.task.task,
         digest=digest.hexdigest(),
         num_train=len(rows.fit),
         num_valid=len(rows.valid),
         num_test=len(rows.test),
         part="" if fold is None else f"split {fold}",
+        other_lists=bool(data.task.own_name),
     )
 
 

@@ -275,3 +275,22 @@ def test_a_published_figure_is_told_once_whatever_parts_there_are() -> None:
     assert len(table.columns) == 4
     assert table.published == published_for("ucf101", "finetune", "top1")
     assert markdown(table).count("| VCOP |") == 1
+
+
+def test_published_figures_are_not_told_beside_other_data() -> None:
+    def on(*, other_lists: bool, encoder: str = "a") -> TaskResult:
+        facts = DataFacts(
+            name="mine" if other_lists else "ucf101",
+            digest="d",
+            num_train=1,
+            num_valid=1,
+            num_test=1,
+            other_lists=other_lists,
+        )
+        plain = _result(encoder, 0.5, task="ucf101", metric="top1")
+        return plain.model_copy(update={"protocol": "finetune", "data": facts})
+
+    own = on(other_lists=True)
+    assert tabulate([own]).published == ()
+    assert "VCOP" not in markdown(tabulate([own]))
+    assert tabulate([own, on(other_lists=False, encoder="b")]).published

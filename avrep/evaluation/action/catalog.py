@@ -134,6 +134,7 @@ def task_items(data: ActionData, catalog: Catalog) -> TaskItems:
         groups=groups if any(groups.values()) else None,
         group_scope=data.split.group_scope,
         fold=data.fold if data.num_folds > 1 else None,
+        own_name=data.own_name,
     )
 
 

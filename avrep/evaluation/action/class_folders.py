@@ -67,7 +67,9 @@ def find_class_folders(root: Path, group_scope: GroupScope = "class") -> ActionD
     ]
     split = ActionSplit(class_names=names, train=sides[0], test=sides[1], group_scope=group_scope)
     refuse(split.straddling_groups(), "groups are on both sides", "keep each group on one side")
-    return data_on_disk("video_folder", split, root, notes=notes, files=files)
+    return data_on_disk(
+        "video_folder", split, root, own_name=root.resolve().name, notes=notes, files=files
+    )
 
 
 def _class_of(path: str) -> str:

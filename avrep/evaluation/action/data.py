@@ -31,6 +31,8 @@ class ActionData:
     """Which of the data set's splits, from 1."""
     num_folds: int = 1
     """How many splits it has."""
+    own_name: str = ""
+    """What other data in this layout are called; empty for the official ones."""
     notes: tuple[str, ...] = ()
     """What a reader of a result must know of the data."""
 
@@ -41,12 +43,13 @@ class ActionData:
             num_valid: train videos that something was chosen on; they count as such, not as train.
         """
         return DataFacts(
-            name=self.task,
+            name=self.own_name or self.task,
             digest=self.digest,
             num_train=len(self.split.train) - num_valid,
             num_valid=num_valid,
             num_test=len(self.split.test),
             part=f"split {self.fold}" if self.num_folds > 1 else "",
+            other_lists=bool(self.own_name),
         )
 
     def without(self, paths: Sequence[str], note: str) -> "ActionData":
@@ -69,6 +72,7 @@ def data_on_disk(
     *,
     fold: int = 1,
     num_folds: int = 1,
+    own_name: str = "",
     notes: Sequence[str] = (),
     allow_missing: bool = False,
     files: Sequence[str] | None = None,
@@ -81,6 +85,7 @@ def data_on_disk(
         videos_dir: where the videos are.
         fold: which split it is.
         num_folds: how many there are.
+        own_name: of other data than the official ones.
         notes: what is to be told of it.
         allow_missing: leave out videos that have no file; a note then says how many, and which.
         files: paths below `videos_dir`, if they are known.
@@ -101,6 +106,7 @@ def data_on_disk(
         digest=split_digest(split),
         fold=fold,
         num_folds=num_folds,
+        own_name=own_name,
         notes=tuple(notes),
     )
 

@@ -49,15 +49,15 @@ def find_hmdb51(root: Path, fold: int, *, allow_missing: bool = False) -> Action
     videos_dir = find_folder(root, lambda folder: any((folder / name).is_dir() for name in names))
     if videos_dir is None:
         raise misplaced("hmdb51", root, "no folder of class folders", _LAYOUT)
-    notes = []
-    if len(split.class_names) != _OFFICIAL_CLASSES:
-        notes.append(f"{len(split.class_names)} classes: not HMDB51's own lists")
+    is_official = len(split.class_names) == _OFFICIAL_CLASSES
+    notes = [] if is_official else [f"{len(split.class_names)} classes: not HMDB51's own lists"]
     return data_on_disk(
         "hmdb51",
         split,
         videos_dir,
         fold=fold,
         num_folds=NUM_FOLDS,
+        own_name="" if is_official else root.resolve().name,
         notes=notes,
         allow_missing=allow_missing,
     )

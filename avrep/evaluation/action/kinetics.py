@@ -24,6 +24,7 @@ from avrep.evaluation.action.path_lists import read_list_split
 from avrep.evaluation.action.split import ActionSplit, LabelledVideo
 
 _COLUMNS = ("label", "youtube_id", "time_start", "time_end")
+_OFFICIAL_CLASSES = (400, 600, 700)
 _TEST_ENDINGS = ("val.csv", "validate.csv", "validation.csv", "test.csv")
 _LAYOUT = """
 ├── annotations
@@ -61,8 +62,18 @@ def find_kinetics(root: Path, *, allow_missing: bool = False) -> ActionData:
             notes.append(counted(straddling, "YouTube videos are on both sides of the lists"))
     else:
         split = read_list_split(train_list, test_list)
+    own_name = ""
+    if len(split.class_names) not in _OFFICIAL_CLASSES:
+        own_name = root.resolve().name
+        notes.append(f"{len(split.class_names)} classes: not Kinetics-400, 600 or 700")
     return data_on_disk(
-        "kinetics", split, root, notes=notes, allow_missing=allow_missing, files=files
+        "kinetics",
+        split,
+        root,
+        own_name=own_name,
+        notes=notes,
+        allow_missing=allow_missing,
+        files=files,
     )
 
 

@@ -197,4 +197,5 @@ def _joined(parts: Sequence[DataFacts]) -> DataFacts:
         num_valid=sum(part.num_valid for part in parts),
         num_test=sum(part.num_test for part in parts),
         part=f"mean of {len(parts)} splits",
+        other_lists=any(part.other_lists for part in parts),
     )

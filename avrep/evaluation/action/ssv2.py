@@ -52,9 +52,19 @@ def find_ssv2(root: Path, *, allow_missing: bool = False) -> ActionData:
         raise misplaced("ssv2", root, "no videos", _LAYOUT)
     split = read_ssv2(labels, train, validation)
     notes = ["tested on the validation list: the test list has no labels"]
+    own_name = ""
     if len(split.class_names) != _OFFICIAL_CLASSES:
+        own_name = root.resolve().name
         notes.append(f"{len(split.class_names)} classes: not Something-Something's own lists")
-    return data_on_disk("ssv2", split, root, notes=notes, allow_missing=allow_missing, files=files)
+    return data_on_disk(
+        "ssv2",
+        split,
+        root,
+        own_name=own_name,
+        notes=notes,
+        allow_missing=allow_missing,
+        files=files,
+    )
 
 
 def read_ssv2(labels: Path, train: Path, validation: Path) -> ActionSplit:

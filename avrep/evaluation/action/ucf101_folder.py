@@ -56,6 +56,7 @@ def find_ucf101(
         videos_dir,
         fold=fold,
         num_folds=NUM_FOLDS,
+        own_name="" if is_official else root.resolve().name,
         notes=notes,
         allow_missing=allow_missing,
     )

@@ -56,6 +56,7 @@ class Esc50(UtteranceTask):
         train, valid = held_out(others)
         return SoundData(
             name=_LAYOUT.name if not notes else root.name,
+            other_lists=bool(notes),
             train=train,
             valid=valid,
             test=test,

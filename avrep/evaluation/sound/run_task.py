@@ -254,6 +254,7 @@ def _over_parts(parts: Sequence[TaskResult], metrics: tuple[Metric, ...]) -> lis
         num_train=sum(each.data.num_train for each in parts),
         num_valid=sum(each.data.num_valid for each in parts),
         num_test=sum(each.data.num_test for each in parts),
+        other_lists=any(each.data.other_lists for each in parts),
     )
     settings = {
         name: value

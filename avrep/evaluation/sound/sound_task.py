@@ -46,6 +46,8 @@ class SoundData(Generic[E]):
     test: tuple[E, ...] = field(repr=False)
     part: str = ""
     """Which of several: "fold 2"."""
+    other_lists: bool = False
+    """Whether these are other data in the official layout, or a part of it."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -68,6 +70,7 @@ class SoundData(Generic[E]):
             num_valid=num_valid,
             num_test=num_test,
             part=self.part,
+            other_lists=self.other_lists,
         )
 
 

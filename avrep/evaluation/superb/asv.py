@@ -87,6 +87,7 @@ class SpeakerVerification(SoundTask[VerificationExample, Tensor]):
         number = {speaker: label for label, speaker in enumerate(speakers)}
         return SoundData(
             name=root.name if corpus.notes else "VoxCeleb1",
+            other_lists=bool(corpus.notes),
             train=tuple(
                 VerificationExample(recording=recording, label=number[recording.speaker])
                 for recording in train

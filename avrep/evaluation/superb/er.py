@@ -69,6 +69,7 @@ class EmotionRecognition(UtteranceTask):
         kept = int((1 - _VALID_SHARE) * len(listed))
         return SoundData(
             name=_LAYOUT.name if not notes else root.name,
+            other_lists=bool(notes),
             train=tuple(listed[index] for index in order[:kept]),
             valid=tuple(listed[index] for index in order[kept:]),
             test=test,

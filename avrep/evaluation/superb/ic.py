@@ -60,6 +60,7 @@ class IntentClassification(UtteranceTask):
                 raise _LAYOUT.error(root, f"{name} {min(strange)!r} is never trained")
         return SoundData(
             name=_LAYOUT.name if not notes else root.name,
+            other_lists=bool(notes),
             train=train,
             valid=valid,
             test=test,

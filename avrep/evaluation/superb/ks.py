@@ -93,6 +93,7 @@ class KeywordSpotting(UtteranceTask):
         )
         return SoundData(
             name=_LAYOUT.name if not notes else root.name,
+            other_lists=bool(notes),
             train=(*sides["train"], *(_silence(path) for path in noises)),
             valid=(*sides["valid"], *_cut_silences(noises, _mean_size(sides["valid"]))),
             test=test,

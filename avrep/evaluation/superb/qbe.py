@@ -169,7 +169,9 @@ def run_query_by_example(
         protocol="superb",
         protocol_version=VERSION,
         encoder=upstream.facts,
-        data=replace(run.facts(), name=root.name) if corpus.notes else run.facts(),
+        data=replace(run.facts(), name=root.name, other_lists=True)
+        if corpus.notes
+        else run.facts(),
         metrics=term_metrics(corpus, scores, seed=seed),
         settings={
             "seed": seed,

@@ -113,6 +113,7 @@ class SpeakerDiarization(SoundTask[DiarizationExample, Tensor]):
         notes = _LAYOUT.check_counts(root, counts, _OFFICIAL, own_data=self.own_data)
         return SoundData(
             name=root.name if notes else "Libri2Mix",
+            other_lists=bool(notes),
             train=self._examples(read["train"]),
             valid=self._examples(read["dev"]),
             test=self._examples(read["test"]),

@@ -72,6 +72,7 @@ class SlotFilling(SoundTask[SpokenExample, Spelling]):
         train, valid, test = sides
         return SlotData(
             name=root.name if others else NAME,
+            other_lists=bool(others),
             train=train,
             valid=valid,
             test=test,

@@ -85,6 +85,7 @@ class SpeakerIdentification(UtteranceTask):
             raise _LAYOUT.error(root, fault)
         return SoundData(
             name=_LAYOUT.name if not notes else root.name,
+            other_lists=bool(notes),
             train=tuple(train),
             valid=tuple(valid),
             test=tuple(test),

@@ -68,6 +68,7 @@ def librispeech_data(
     train, valid, test = sides
     return SoundData(
         name=root.name if others else NAME,
+        other_lists=bool(others),
         train=train,
         valid=valid,
         test=test,

@@ -247,6 +247,18 @@ def test_a_folder_without_the_data_set_shows_the_tree_that_was_expected(
     assert str(tmp_path) in str(error.value)
 
 
+def test_other_data_in_an_official_layout_go_by_their_folder_s_name(tmp_path: Path) -> None:
+    data = {
+        "ucf101": read_action_data(write_ucf(tmp_path / "u"), "ucf101"),
+        "hmdb51": read_action_data(write_hmdb(tmp_path / "h"), "hmdb51"),
+        "kinetics": read_action_data(write_kinetics(tmp_path / "k", with_classes=True), "kinetics"),
+        "ssv2": read_action_data(write_ssv2(tmp_path / "s"), "ssv2"),
+    }
+    for name, each in data.items():
+        facts = each.facts(0)
+        assert (each.task, facts.name, facts.other_lists) == (name, name[0], True)
+
+
 def test_what_is_asked_wrongly_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="ucf101 has no split 4; it has 1 to 3"):
         read_action_data(tmp_path, "ucf101", 4)
@@ -270,6 +282,19 @@ def test_the_published_lists_of_ucf101_joined_with_its_files(media_root: Path) -
     assert facts.part == "split 2"
     again = data_on_disk("ucf101", split, Path("y"), fold=2, num_folds=3, files=files)
     assert again.digest == data.digest
+
+
+@pytest.mark.media
+def test_the_published_lists_and_all_their_files_are_the_official_data(
+    media_root: Path, tmp_path: Path
+) -> None:
+    lists = media_root / "action/splits/ucf101"
+    split = read_ucf101(None, lists, 1)
+    for video in (*split.train, *split.test):
+        touch(tmp_path, f"UCF-101/{video.path}")
+    (tmp_path / "ucfTrainTestlist").symlink_to(lists)
+    facts = read_action_data(tmp_path, "ucf101").facts(0)
+    assert (facts.name, facts.other_lists) == ("ucf101", False)
 
 
 @pytest.mark.media

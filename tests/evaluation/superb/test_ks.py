@@ -70,6 +70,7 @@ def test_the_parts_are_read_as_the_toolkit_reads_them(root: Path) -> None:
         speaker for speaker in _SPEAKERS if side_of(speaker) == "train"
     }
     assert data.name == root.name
+    assert data.facts.other_lists
     assert (
         "36 training words (officially 51088)" in data.notes[0] or "training words" in data.notes[0]
     )

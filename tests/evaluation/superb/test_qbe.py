@@ -151,6 +151,7 @@ def test_scores_worked_out_again() -> None:
 def test_the_result(finished: tuple[TaskResult, Path], archive: Path) -> None:
     result, _ = finished
     assert result.data.name == archive.name
+    assert result.data.other_lists
     assert (result.task, result.settings["chosen_layer"]) == ("superb/qbe", 1)
     mtwv, atwv, searched = result.metrics
     assert [metric.name for metric in result.metrics] == ["mtwv", "atwv", "mtwv_searched"]

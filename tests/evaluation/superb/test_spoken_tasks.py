@@ -68,6 +68,7 @@ def test_phone_recognition(root: Path, tmp_path: Path) -> None:
     assert data.train[0].target == PHONES.target(["HH", "AH0", "L", "OW1", "W", "ER1", "L", "D"])
     assert [each.num_samples for each in data.train] == [3200, 3360, 3520]
     assert data.name == root.name
+    assert data.facts.other_lists
     assert data.notes[-1] == (
         "not the official LibriSpeech but other data in its layout: 3 utterances of train-clean-100 "
         "(officially 28539), 1 utterances of dev-clean (officially 2703), 2 utterances of test-clean "
@@ -90,6 +91,7 @@ def test_speech_recognition(root: Path, tmp_path: Path) -> None:
     task = SpeechRecognition(own_data=True)
     data = task.read(root, "")
     assert data.name == root.name
+    assert data.facts.other_lists
     assert data.train[0].target == CHARACTERS.target("HELLO|WORLD|")
     head = task.build_head(7, data)
     assert isinstance(head, RecurrentCtc)
@@ -160,6 +162,7 @@ def test_slot_filling(root: Path, tmp_path: Path) -> None:
     task = SlotFilling(own_data=True)
     data = task.read(root, "")
     assert data.name == root.name
+    assert data.facts.other_lists
     assert data.notes[-1] == (
         "not the official Audio SNIPS but other data in its layout: 2 sentences of train (officially "
         "104672), 1 sentences of valid (officially 2800), 2 sentences of test (officially 2800)"
