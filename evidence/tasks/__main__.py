@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -20,10 +21,10 @@ from benchmarks.machine import describe_machine
 from evidence.corpora import media_folder, media_root, synthetic_catalog
 from evidence.motion import train_video
 from evidence.speech import digits_catalog, train_hubert
-from evidence.tasks.checks import CHECKS, Check
+from evidence.tasks.checks import CHECKS, TRAINED, Check
 from evidence.tasks.digits import FSDD
 from evidence.tasks.page import Measured, Spent, write_tasks_page
-from evidence.training import train_run
+from evidence.training import TrainedRun, train_run
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SEED = 0
@@ -48,31 +49,37 @@ def main() -> None:
         for below in (FSDD, *(check.media for check in CHECKS if check.media)):
             media_folder(below)
         chosen.out.mkdir(parents=True, exist_ok=True)
-        _name_runs(chosen.work.resolve(), work)
-        for check in CHECKS:
-            if check.name in (chosen.checks or names):
-                _measure(check, work, chosen.threads)
+        checks = [check for check in CHECKS if check.name in (chosen.checks or names)]
+        methods = set[str]().union(*(check.methods for check in checks))
+        _name_runs(chosen.work.resolve(), work, [name for name in TRAINED if name in methods])
+        for check in checks:
+            _measure(check, work, chosen.threads)
     except ConfigError as error:
         parser.exit(2, f"{error}\n")
-    # Of all that were measured, whichever were chosen now.
-    measured = [_measured(check, work, chosen.out) for check in CHECKS if _is_done(check, work)]
+    measured = [_measured(check, work, chosen.out) for check in checks]
     page = chosen.out / "evaluators.md"
-    write_tasks_page(page, measured)
+    write_tasks_page(page, CHECKS, measured)
     print(f"page: {page}")
 
 
-def _name_runs(evidence: Path, work: Path) -> None:
+def _name_runs(evidence: Path, work: Path, methods: Sequence[str]) -> None:
     """Let the runs of `make evidence` be found by their methods' names; train what is not there."""
     work.mkdir(parents=True, exist_ok=True)
-    runs = {method: train_video(evidence, method, _SEED) for method in ("cvrl", "rspnet")}
-    runs["segment_avclip"] = train_run(
-        evidence, "segment_avclip", synthetic_catalog(evidence), _SEED
-    )
-    runs["hubert"] = train_hubert(evidence, digits_catalog(evidence), _SEED)
-    for method, run in runs.items():
+    for method in methods:
         place = work / method
+        run = _trained(evidence, method)
         place.unlink(missing_ok=True)
         place.symlink_to(run.folder)
+
+
+def _trained(evidence: Path, method: str) -> TrainedRun:
+    match method:
+        case "hubert":
+            return train_hubert(evidence, digits_catalog(evidence), _SEED)
+        case "segment_avclip":
+            return train_run(evidence, method, synthetic_catalog(evidence), _SEED)
+        case _:
+            return train_video(evidence, method, _SEED)
 
 
 def _measure(check: Check, work: Path, num_threads: int) -> None:
@@ -100,19 +107,12 @@ def _measured(check: Check, work: Path, out: Path) -> Measured:
     places = [work / _place(check, encoder) for encoder in check.encoders]
     return Measured(
         check=check,
-        command=" ".join(
-            [f"avrep evaluate {check.encoders[-1]} --task {check.task} --root DIR", *check.options]
-        ),
         results=tuple(find_results(places)),
         spent=tuple(
             Spent(**json.loads(_spent_file(place).read_text(encoding="utf-8"))) for place in places
         ),
         pictures=_pictures(check, places[-1], out),
     )
-
-
-def _is_done(check: Check, work: Path) -> bool:
-    return all(_spent_file(work / _place(check, encoder)).is_file() for encoder in check.encoders)
 
 
 def _place(check: Check, encoder: str) -> Path:

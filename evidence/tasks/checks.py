@@ -36,7 +36,20 @@ class Check:
     media: str = ""
     """Which."""
 
+    @property
+    def command(self) -> str:
+        """For the last of the encoders."""
+        words = ["avrep evaluate", self.encoders[-1], "--task", self.task, "--root DIR"]
+        return " ".join([*words, *self.options])
 
+    @property
+    def methods(self) -> set[str]:
+        """Those of `make evidence` whose runs are measured."""
+        return {encoder.removeprefix("untrained:") for encoder in self.encoders} & set(TRAINED)
+
+
+TRAINED = ("hubert", "rspnet", "cvrl", "segment_avclip")
+"""Methods of `make evidence` whose runs are measured, each with its first seed."""
 _SOUND = ("logmel", "logmel-no-cmvn", "untrained:hubert", "hubert")
 _VIDEO = ("small-pixels", "colour-histogram", "untrained:rspnet", "rspnet", "cvrl")
 _TRAINED_VIDEO = ("untrained:rspnet", "rspnet", "cvrl")
@@ -98,7 +111,7 @@ CHECKS = (
         encoders=_SOUND,
         options=(
             "--own-data",
-            *_settings(lr=1e-3, num_steps=200, eval_every=50, num_accumulated=1),
+            *_settings(lr=1e-3, batch_size=4, num_steps=150, eval_every=50, num_accumulated=1),
         ),
         words="The 600 trials of single digits of four speakers; x-vectors trained on sentences "
         "of four others, chosen on those of two more. So little is learned that no encoder can be good; "

@@ -16,7 +16,6 @@ that `make evidence` trained, and with the same untrained. This shows that each 
 files to figures, and whether these make sense. It does not rank encoders: these were trained for
 minutes on two cores, and the tests are small, as the 95 % intervals say. Figures are percent, but for
 minDCF, MTWV and ATWV.
-
 """
 
 
@@ -35,8 +34,6 @@ class Measured:
     """What one check gave."""
 
     check: Check
-    command: str
-    """Of its first encoder."""
     results: tuple[TaskResult, ...]
     spent: tuple[Spent, ...]
     """On each of its commands."""
@@ -44,22 +41,36 @@ class Measured:
     """Below the page's folder."""
 
 
-def write_tasks_page(page: Path, measured: Sequence[Measured]) -> None:
-    """Write the page.
+def write_tasks_page(page: Path, checks: Sequence[Check], measured: Sequence[Measured]) -> None:
+    """Write the page; what it tells already of checks that were not measured now stays.
 
     Args:
-        page: the file.
-        measured: of every check, in order.
+        page: the file. Of a check whose command is another now, its section goes.
+        checks: all that there are, in the order wanted.
+        measured: now.
     """
-    lines = [_WORDS.rstrip("\n")]
+    sections = _kept_sections(page)
     for each in measured:
-        lines += ["", *_section(each, page.parent)]
-    page.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        sections[each.check.title] = "\n".join(_section(each, page.parent)) + "\n"
+    told = [
+        sections[check.title]
+        for check in checks
+        if check.title in sections and f"\n    {check.command}\n" in sections[check.title]
+    ]
+    page.write_text("\n".join([_WORDS, *told]), encoding="utf-8")
+
+
+def _kept_sections(page: Path) -> dict[str, str]:
+    """Title -> section, each ended by one line break."""
+    if not page.is_file():
+        return {}
+    _, *sections = page.read_text(encoding="utf-8").split("\n## ")
+    return {text.split("\n", 1)[0]: f"## {text.rstrip()}\n" for text in sections}
 
 
 def _section(measured: Measured, folder: Path) -> list[str]:
     check, table = measured.check, tabulate(measured.results, all_metrics=True)
-    lines = [f"## {check.title}", "", check.words, "", f"    {measured.command}", ""]
+    lines = [f"## {check.title}", "", check.words, "", f"    {check.command}", ""]
     lines += [f"| | {' | '.join(table.encoders)} | chance |"]
     lines += [f"|---|{'---:|' * (len(table.encoders) + 1)}"]
     lines += [_row(table, column) for column in table.columns if _is_told(column, table, check)]

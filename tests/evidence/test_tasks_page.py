@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from avrep.evaluation.task_result import DataFacts, EncoderFacts, Metric, TaskResult
-from evidence.tasks.checks import CHECKS, Check
+from evidence.tasks.checks import CHECKS, TRAINED, Check
 from evidence.tasks.page import Measured, Spent, write_tasks_page
 
 _CHECK = Check(
@@ -48,11 +48,11 @@ def test_a_check_is_a_table(tmp_path: Path) -> None:
         Spent(commit="fedcba9+", processor="one", num_cores=2, seconds=33),
         Spent(commit="0123456", processor="one", num_cores=2, seconds=3),
     )
-    seen = Measured(check=_CHECK, command="avrep x", results=tuple(results), spent=spent)
-    write_tasks_page(tmp_path / "page.md", [seen, seen])
+    seen = Measured(check=_CHECK, results=tuple(results), spent=spent)
+    write_tasks_page(tmp_path / "page.md", [_CHECK], [seen])
     lines = (tmp_path / "page.md").read_text().splitlines()
-    assert lines.count("## Some task") == 2
-    assert "    avrep x" in lines
+    assert lines.count("## Some task") == 1
+    assert "    avrep evaluate b --task ucf101 --root DIR" in lines
     start = lines.index("| | a | b | chance |")
     assert lines[start + 2 : start + 5] == [
         "| linear top1 | **50.0 [40.0, 60.0]** | 40.0 [30.0, 50.0] | 25.0 |",
@@ -64,10 +64,8 @@ def test_a_check_is_a_table(tmp_path: Path) -> None:
 
 def test_only_metrics_that_are_asked_for_are_told(tmp_path: Path) -> None:
     result = _result("a", "", _metric("top1", 0.5, 0.25), _metric("top1_sd", 0.2, None))
-    seen = Measured(
-        check=replace(_CHECK, metrics=("top1",)), command="x", results=(result,), spent=()
-    )
-    write_tasks_page(tmp_path / "page.md", [seen])
+    seen = Measured(check=replace(_CHECK, metrics=("top1",)), results=(result,), spent=())
+    write_tasks_page(tmp_path / "page.md", [_CHECK], [seen])
     text = (tmp_path / "page.md").read_text()
     assert "| linear top1 | 50.0 [40.0, 60.0] | 25.0 |" in text
     assert "top1_sd" not in text
@@ -75,11 +73,41 @@ def test_only_metrics_that_are_asked_for_are_told(tmp_path: Path) -> None:
 
 def test_what_is_no_share_is_not_told_in_percent(tmp_path: Path) -> None:
     result = _result("a", "", _metric("mtwv", 0.053, 0.0, in_percent=False))
-    seen = Measured(check=_CHECK, command="avrep x", results=(result,), spent=())
-    write_tasks_page(tmp_path / "page.md", [seen])
+    seen = Measured(check=_CHECK, results=(result,), spent=())
+    write_tasks_page(tmp_path / "page.md", [_CHECK], [seen])
     assert "| linear mtwv | 0.053 [-0.047, 0.153] | 0.0 |" in (tmp_path / "page.md").read_text()
+
+
+def test_what_was_told_of_other_checks_stays_until_their_command_changes(tmp_path: Path) -> None:
+    checks = [replace(_CHECK, title=title) for title in ("One", "Two", "Three")]
+    page = tmp_path / "page.md"
+
+    def write(check: Check, value: float, checks: list[Check]) -> list[str]:
+        result = _result("a", "", _metric("top1", value, 0.25))
+        write_tasks_page(page, checks, [Measured(check=check, results=(result,), spent=())])
+        lines = page.read_text().splitlines()
+        return [line[:20].rstrip() for line in lines if line.startswith(("## ", "| linear"))]
+
+    for check in reversed(checks):
+        write(check, 0.5, checks)
+    half = "| linear top1 | 50.0"
+    assert write(checks[1], 0.4, checks) == [
+        "## One",
+        half,
+        "## Two",
+        "| linear top1 | 40.0",
+        "## Three",
+        half,
+    ]
+    text = page.read_text()
+    write(checks[1], 0.4, checks)
+    assert page.read_text() == text
+    changed = [replace(checks[0], options=("--own-data",)), *checks[1:]]
+    assert write(checks[2], 0.5, changed) == ["## Two", "| linear top1 | 40.0", "## Three", half]
 
 
 def test_checks_have_names_of_their_own() -> None:
     assert len({check.name for check in CHECKS}) == len(CHECKS)
+    assert len({check.title for check in CHECKS}) == len(CHECKS)
+    assert set().union(*(check.methods for check in CHECKS)) == set(TRAINED)
     assert all((check.write_root is None) == bool(check.media) for check in CHECKS)

@@ -13,6 +13,7 @@ from evidence import training
 from evidence.cells import read_cells, write_cells
 from evidence.corpora import synthetic_catalog
 from evidence.methods import METHODS
+from evidence.lines import lines_of
 from evidence.report import write_page
 
 _RECIPES = training._RECIPES
@@ -55,7 +56,8 @@ def test_every_video_method_is_trained_measured_and_shown(work: Path) -> None:
         assert len(set(cell.clusters)) == held_out
         assert cell.facts["steps"] == 4
     assert {cell.chance for cell in cells} == {0.125, 0.5}
-    page = write_page(work, cells).read_text(encoding="utf-8")
+    lines = lines_of("videomae", "digest", cells)
+    page = write_page(work, lines).read_text(encoding="utf-8")
     assert "(evidence_videomae.png)" in page
     assert "(evidence_mae_st.png)" in page
 
