@@ -1,8 +1,8 @@
 """Sound, alone and with its picture: two seconds at 16 kHz, mono.
 
-avrep's samplers draw no sound yet, so its decoder is measured under the same DataLoader as its
-peers: this compares decoders, not streams. What differs is said where it matters: only avrep places
-sound and picture on one clock, and gives as many samples as were asked for at a file's end.
+avrep's decoder is measured under the same DataLoader as its peers: this compares decoders, not
+streams. What differs is said where it matters: only avrep places sound and picture on one clock, and
+gives as many samples as were asked for at a file's end.
 """
 
 import importlib.util

@@ -1,6 +1,7 @@
 """Sound for wanted intervals, sample by sample on the item's clock."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,11 +18,11 @@ from avrep import units
 from avrep.errors import MediaError
 from avrep.media.media_file import MediaFile, reason_of, time_base
 
-# Containers whose index leads to the exact sample. Elsewhere (Matroska counts in milliseconds,
-# program streams have no index) sound is decoded from the start, at some 2000 times real time.
-_EXACT_SEEK = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "wav", "w64", "flac"})
-# Beyond this, decoding from the start costs more than a seek is inexact: half a container tick,
-# and in Vorbis the error of one stamp.
+# Containers in which a seek leads to the exact sample: by their index, or since their stamps count
+# samples. Elsewhere (Matroska counts in milliseconds, program streams have no index) sound is
+# decoded from the start, at some 2000 times real time.
+_EXACT_SEEK = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "wav", "w64", "flac", "mp3", "ogg"})
+# Beyond this, decoding from the start costs more than a seek is inexact: half a container tick.
 _MAX_REPLAY_S = 600.0
 # Decoded ahead of an interval: overlapping transforms, the MP3 bit reservoir, Opus convergence.
 _PREROLL_S = 1.0
@@ -154,9 +155,14 @@ def _fill(
                 piece = next(decoded.pieces, None)
                 if piece is None:
                     break
-                start, samples = piece
-                for later in windows[number:]:
-                    _copy_overlap(later, start, samples)
+                start, frame = piece
+                met = [
+                    w for w in windows[number:] if w.start < start + frame.samples and start < w.end
+                ]
+                samples = decoded.mono(frame) if met else None
+                if samples is not None:
+                    for later in met:
+                        _copy_overlap(later, start, samples)
     if windows and not decoded.num_frames and media.num_bad_packets:
         raise MediaError("audio", "no sample could be decoded")
 
@@ -186,8 +192,10 @@ class _Sound:
         jitter_s = _VORBIS_JITTER_S if is_vorbis else _JITTER_S
         self._jitter = math.floor(max(jitter_s * source_hz, tick_samples * 3 / 2, 1))
         self.num_frames = 0
+        self._expected: int | None = None
+        """Where the last frame ended, if nothing was lost behind it."""
         self.position = self._number_of(stream.start_time or 0)
-        self.pieces: Iterator[tuple[int, npt.NDArray[np.float32]]] = self._decode()
+        self.pieces: Iterator[tuple[int, av.AudioFrame]] = self._decode()
         media.is_fresh = False
 
     def close(self) -> None:
@@ -207,12 +215,31 @@ class _Sound:
         if not self._media.seek(ticks, self._stream):
             return
         self.pieces = self._decode()
-        first = next(self.pieces, None)
-        if first is not None and first[0] > number:
+        lead = self._lead(number)
+        if lead and lead[0][0] > number:
             self._restart()
-        elif first is not None:
-            self.position = first[0]
-            self.pieces = chain([first], self.pieces)
+        elif lead:
+            self.position = lead[0][0]
+            self.pieces = chain(lead, self.pieces)
+
+    def _lead(self, number: int) -> list[tuple[int, av.AudioFrame]]:
+        """The pieces that a seek has led to, up to the wanted sample.
+
+        The first may be one of Vorbis' wrong stamps, and the others were counted on from it: most
+        stamps agree on how far all of them are to be moved.
+        """
+        lead: list[tuple[int, av.AudioFrame]] = []
+        for start, frame in self.pieces:
+            lead.append((start, frame))
+            if start + frame.samples > number:
+                break
+        stamped = [
+            self._number_of(frame.pts) - start for start, frame in lead if frame.pts is not None
+        ]
+        ahead = Counter(stamped).most_common(1)[0][0] if stamped else 0
+        if self._expected is not None:
+            self._expected += ahead
+        return [(start + ahead, frame) for start, frame in lead]
 
     def _restart(self) -> None:
         """Decode from the start after all: the seek has landed behind the wanted sample."""
@@ -231,34 +258,21 @@ class _Sound:
         whole, rest = divmod(ticks * self._tick_parts - self._origin_parts, self._parts)
         return whole + (2 * rest + whole % 2 > self._parts)
 
-    def _decode(self) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-        expected: int | None = None
+    def _decode(self) -> Iterator[tuple[int, av.AudioFrame]]:
+        self._expected = None
         for packet in self._media.packets(self._stream):
             num_bad_before = self._media.num_bad_packets
             frames = self._media.decode_audio(packet)
             if self._media.num_bad_packets > num_bad_before:
-                expected = None
-            for frame in frames:
-                piece = self._placed(frame, expected)
-                if piece is not None:
-                    expected = self.position = piece[0] + len(piece[1])
-                    yield piece
-        for frame in self._media.drain(self._stream):
-            piece = self._placed(frame, expected)
-            if piece is not None:
-                expected = self.position = piece[0] + len(piece[1])
-                yield piece
+                self._expected = None
+            yield from self._placed(frames)
+        yield from self._placed(self._media.drain(self._stream))
 
-    def _placed(
-        self, frame: av.AudioFrame, expected: int | None
-    ) -> tuple[int, npt.NDArray[np.float32]] | None:
-        """A frame's samples and the number of the first: where the last ended, unless there is a gap."""
-        if frame.sample_rate != self._source_hz:
-            self._media.num_bad_packets += 1
-            return None
+    def mono(self, frame: av.AudioFrame) -> npt.NDArray[np.float32] | None:
+        """A frame's samples; None, and counted as damaged, where they cannot be had."""
         began_s = perf_counter()
         try:
-            samples = _mono(frame)
+            return _mono(frame)
         except MemoryError:
             raise
         except FFmpegError:
@@ -266,13 +280,22 @@ class _Sound:
             return None
         finally:
             self._media.clock.convert_s += perf_counter() - began_s
-        self.num_frames += 1
-        start = self.position if expected is None else expected
-        if frame.pts is not None:
-            stamped = self._number_of(frame.pts)
-            if expected is None or abs(stamped - expected) > self._jitter:
-                start = stamped
-        return start, samples
+
+    def _placed(self, frames: Sequence[av.AudioFrame]) -> Iterator[tuple[int, av.AudioFrame]]:
+        """Frames and the number of each one's first sample: where the last ended, but for a gap."""
+        for frame in frames:
+            if frame.sample_rate != self._source_hz:
+                self._media.num_bad_packets += 1
+                continue
+            self.num_frames += 1
+            expected = self._expected
+            start = self.position if expected is None else expected
+            if frame.pts is not None:
+                stamped = self._number_of(frame.pts)
+                if expected is None or abs(stamped - expected) > self._jitter:
+                    start = stamped
+            self._expected = self.position = start + frame.samples
+            yield start, frame
 
 
 def _mono(frame: av.AudioFrame) -> npt.NDArray[np.float32]:
@@ -288,6 +311,8 @@ def _mono(frame: av.AudioFrame) -> npt.NDArray[np.float32]:
     if not frame.format.is_planar:
         samples = samples.reshape(-1, channels).T
     kind = frame.format.packed.name
+    if channels == 1 and kind == "flt":
+        return samples[0]
     # Floats may hold anything; what is no number is made silence when the interval is whole.
     with np.errstate(invalid="ignore", over="ignore"):
         mono = (

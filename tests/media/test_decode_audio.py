@@ -221,6 +221,8 @@ def test_adjoining_intervals_adjoin_after_resampling() -> None:
         ("flac", "flac", 48000),
         ("libopus", "matroska", 48000),
         ("libmp3lame", "mp3", 44100),
+        ("libopus", "ogg", 48000),
+        ("flac", "ogg", 16000),
         ("aac", "mpegts", 48000),
     ],
 )
@@ -237,6 +239,26 @@ def test_far_intervals_are_those_of_a_full_decode(codec: str, container: str, ra
         found = sound(content, start_s, start_s + 0.4)
         expected = np.clip(interval(samples, first, start, start + len(found)), -1, 1)
         np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.media
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sound/librosa/humpback_whale.ogg",
+        "sound/mdn/guitar.mp3",
+        "speech/sentences/librispeech_3436-172162-0000.ogg",
+    ],
+)
+def test_wherever_a_seek_lands_in_real_files_the_sound_is_that_of_a_full_decode(
+    media_root: Path, name: str
+) -> None:
+    content, samples, first, rate_hz = slow(media_root / name)
+    for start_s in np.arange(3.5, len(samples) / rate_hz, 0.31).tolist():
+        start = units.sample_at(start_s, rate_hz)
+        found = sound(content, start_s, start_s + 0.05)
+        expected = np.clip(interval(samples, first, start, start + len(found)), -1, 1)
+        np.testing.assert_allclose(found, expected, atol=2e-6, err_msg=f"at {start_s} s")
 
 
 def test_a_seek_that_lands_late_is_mended(monkeypatch: pytest.MonkeyPatch) -> None:
