@@ -12,8 +12,8 @@ from avrep.pretrain import pretrain
 from evidence import training
 from evidence.cells import read_cells, write_cells
 from evidence.corpora import synthetic_catalog
-from evidence.methods import METHODS
 from evidence.lines import lines_of
+from evidence.methods import METHODS
 from evidence.report import write_page
 
 _RECIPES = training._RECIPES
