@@ -69,6 +69,8 @@ def index(
 ) -> None:
     """Probe every file once and write the catalogue, and beside it the table of rejects.
 
+    Where all files are rejected there is no catalogue, and the exit status is 2.
+
     Example: `avrep index videos/ -o corpus.parquet`
     """
     from avrep.media.index import index_sources

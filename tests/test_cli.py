@@ -151,6 +151,9 @@ def test_index_inspect_and_a_recipes_sheet(
     assert "26 items in c.parquet" in done.stdout
     assert "1 files rejected" in done.stdout
     assert "bad.mp4" in (tmp_path / "c.rejects.csv").read_text()
+    done = avrep("index", "bad.mp4", "-o", "none.parquet")
+    assert done.status == 2
+    assert "avrep: all 1 files rejected" in done.stderr
     done = avrep("inspect", "c.parquet")
     assert done.status == 0, done.stderr
     assert "picture and sound" in done.stdout

@@ -80,7 +80,8 @@ def index_sources(
         storage: how patiently stores are asked.
 
     Raises:
-        ConfigError: a source does not exist or holds no media, or no process can be started.
+        ConfigError: a source does not exist or holds no media that can be used, or no process can be
+            started.
         ShardError: a source cannot be listed.
         OSError: catalogue or rejects cannot be written, on a full disk for one.
     """
@@ -98,7 +99,8 @@ def index_listing(
 ) -> IndexSummary:
     """Write the catalogue of what was listed, and beside it the table of rejects.
 
-    Either takes the place of an earlier one only when both are written.
+    Either takes the place of an earlier one only when both are written. Where all files are rejected,
+    the table of rejects alone is written.
 
     Args:
         listing: what there is.
@@ -108,7 +110,8 @@ def index_listing(
         storage: how patiently stores are asked; the defaults of `StorageConfig` when None.
 
     Raises:
-        ConfigError: no process can be started, two items have one key, or `out` is a folder.
+        ConfigError: no process can be started, two items have one key, `out` is a folder, or all files
+            are rejected.
         OSError: catalogue or rejects cannot be written, on a full disk for one.
     """
     _check_before_probing(listing, out)
@@ -137,11 +140,17 @@ def index_listing(
     rejects_path = out.with_name(f"{out.stem}.rejects.csv")
     with _replaced(rejects_path) as partial_path:
         _write_rejects(partial_path, sorted(rejects, key=lambda reject: reject.key))
-        num_items = write_catalog(out, ordered, listing.root)
+        if items:
+            write_catalog(out, ordered, listing.root)
+    if not items:
+        raise ConfigError(
+            f"all {len(rejects)} files rejected, so there is no catalogue to write; why is in "
+            f"{rejects_path}"
+        )
     return IndexSummary(
         catalog=out,
         rejects=rejects_path,
-        num_items=num_items,
+        num_items=len(items),
         num_rejects=len(rejects),
         num_passed_over=listing.num_passed_over,
         notices=listing.notices,

@@ -1,6 +1,7 @@
 """Indexing: one row or one reject for every file, in the listing's order, whatever a file does."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,18 +48,32 @@ def test_rejects_have_stage_and_reason_and_are_read_back(tmp_path: Path) -> None
     (tmp_path / "media" / "a, b.mp4").write_bytes(b"garbage, with a comma")
     (tmp_path / "media" / "empty.wav").write_bytes(b"")
     told: list[tuple[int, int]] = []
-    summary = index_sources(
-        [str(tmp_path / "media")],
-        tmp_path / "c.parquet",
-        num_workers=2,
-        progress=lambda *now: told.append(now),
-    )
-    assert (summary.num_items, summary.num_rejects) == (0, 2)
-    rejects = read_rejects(summary.rejects)
+    with pytest.raises(
+        ConfigError, match=r"^all 2 files rejected, .*; why is in .*/c\.rejects\.csv$"
+    ):
+        index_sources(
+            [str(tmp_path / "media")],
+            tmp_path / "c.parquet",
+            num_workers=2,
+            progress=lambda *now: told.append(now),
+        )
+    rejects = read_rejects(tmp_path / "c.rejects.csv")
     assert [(r.key, r.stage) for r in rejects] == [("a, b.mp4", "open"), ("empty.wav", "open")]
     assert all(reject.reason for reject in rejects)
     assert told == [(1, 2), (2, 2)]
-    assert len(Catalog.open(tmp_path / "c.parquet")) == 0
+    assert not (tmp_path / "c.parquet").exists()
+
+
+def test_where_all_files_are_rejected_an_earlier_catalogue_stays(
+    synth_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "c.parquet"
+    index_sources([str(synth_folder)], out, num_workers=1)
+    before = out.read_bytes()
+    (tmp_path / "bad.mp4").write_bytes(b"garbage")
+    with pytest.raises(ConfigError, match=r"^all 1 files rejected"):
+        index_sources([str(tmp_path / "bad.mp4")], out, num_workers=1)
+    assert out.read_bytes() == before
 
 
 def test_a_name_that_is_no_text_costs_that_file_only(tmp_path: Path) -> None:
@@ -66,8 +81,10 @@ def test_a_name_that_is_no_text_costs_that_file_only(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "good.wav").write_bytes(b"garbage")
     Path(os.fsdecode(os.fsencode(folder) + b"/clip\xe9.mp4")).write_bytes(b"garbage")
-    summary = index_sources([str(folder)], tmp_path / "c.parquet", num_workers=1)
-    rejects = {reject.key: reject.reason for reject in read_rejects(summary.rejects)}
+    with pytest.raises(ConfigError, match=r"^all 2 files rejected"):
+        index_sources([str(folder)], tmp_path / "c.parquet", num_workers=1)
+    found = read_rejects(tmp_path / "c.rejects.csv")
+    rejects = {reject.key: reject.reason for reject in found}
     assert rejects.keys() == {"good.wav", "clip\ufffd.mp4"}
     assert rejects["clip\ufffd.mp4"] == "its name is not UTF-8; rename it"
 
@@ -199,6 +216,7 @@ def test_a_catalogue_that_cannot_be_written_is_one_line_and_the_old_one_stays(
     (tmp_path / "index.py").write_text(WITH_SMALL_FILES_ONLY)
     (tmp_path / "media").mkdir()
     (tmp_path / "media" / "bad.mp4").write_bytes(b"no media")
+    shutil.copy(synth_folder / "videos/test/00001.mp4", tmp_path / "media")
     out = tmp_path / "c.parquet"
     index_sources([str(synth_folder)], out, num_workers=1)
     before = {file.name: file.read_bytes() for file in tmp_path.glob("c.*")}
