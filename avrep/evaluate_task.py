@@ -6,7 +6,6 @@ OUT/
 """
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -82,14 +81,6 @@ def evaluate_task(
         raise ConfigError(f"no task {request.task!r}; there are {', '.join(task_names())}, all")
     write_results(request.out, results)
     return results
-
-
-def evaluation_folder(encoder: str) -> Path:
-    """Where an encoder's results go if nothing else is said: into its run's folder, if it has one."""
-    name = encoder.partition(":")[2] if encoder.startswith("untrained:") else encoder
-    if (Path(name) / "config.yaml").is_file():
-        return Path(name) / ("evaluation" if name == encoder else "evaluation-untrained")
-    return Path("evaluation") / re.sub(r"[^A-Za-z0-9._-]+", "-", encoder).strip("-.")
 
 
 def read_rates(text: str) -> tuple[float, ...]:

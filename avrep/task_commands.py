@@ -124,7 +124,8 @@ def evaluate(
     if splits is not None:
         raise ConfigError("--splits is of a run's own catalogue; --task has the data set's own")
     from avrep.cluster.run import evaluate_tasks
-    from avrep.evaluate_task import evaluation_folder, read_rates
+    from avrep.evaluate_task import read_rates
+    from avrep.evaluation.result_files import evaluation_folder
     from avrep.evaluation.task_tables import tabulate
     from avrep.report.terminal import print_tasks
     from avrep.task_request import TaskRequest, tasks_below, with_fitting_options
@@ -174,7 +175,8 @@ def evaluate(
 
 def compare(
     places: Annotated[
-        list[Path], typer.Argument(help="Runs' folders, or evaluation folders of other encoders.")
+        list[str],
+        typer.Argument(help="Runs' folders, other encoders as evaluated, or evaluation folders."),
     ],
     out: Annotated[
         Path,
@@ -191,7 +193,7 @@ def compare(
 ) -> None:
     """Put results of several encoders into one table, with published figures, and a plot.
 
-    Example: `avrep compare runs/first runs/second evaluation/logmel -o comparison`
+    Example: `avrep compare runs/first untrained:runs/first logmel -o comparison`
     """
     from avrep.evaluation.result_files import find_results
     from avrep.evaluation.task_tables import latex, markdown, tabulate

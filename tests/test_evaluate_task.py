@@ -10,8 +10,8 @@ import pytest
 
 from avrep import cli
 from avrep.errors import ConfigError
-from avrep.evaluate_task import evaluation_folder, read_rates
-from avrep.evaluation.result_files import find_results
+from avrep.evaluate_task import read_rates
+from avrep.evaluation.result_files import evaluation_folder, find_results
 from avrep.evaluation.sound.run_task import LR_GRID
 from avrep.evaluation.sound_tasks import SOUND_TASKS, sound_task
 from avrep.media.synth_write import write_wav

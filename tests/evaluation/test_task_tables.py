@@ -9,7 +9,12 @@ import pytest
 
 from avrep.errors import ConfigError
 from avrep.evaluation.published import PUBLISHED, published_for
-from avrep.evaluation.result_files import find_results, result_path, write_results
+from avrep.evaluation.result_files import (
+    evaluation_folder,
+    find_results,
+    result_path,
+    write_results,
+)
 from avrep.evaluation.task_result import DataFacts, EncoderFacts, Metric, TaskResult, read_result
 from avrep.evaluation.task_tables import Column, latex, markdown, tabulate
 
@@ -46,6 +51,24 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert find_results([tmp_path]) == [result]
     assert find_results([tmp_path / "evaluation"]) == [result]
     assert find_results([path]) == [result]
+
+
+def test_results_are_found_by_the_name_that_was_evaluated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs/a").mkdir(parents=True)
+    Path("runs/a/config.yaml").touch()
+    names = ("runs/a", "untrained:runs/a", "logmel")
+    results = [_result(name, 0.1 * number) for number, name in enumerate(names, start=1)]
+    for name, result in zip(names, results, strict=True):
+        write_results(evaluation_folder(name), [result])
+    assert find_results(names) == results
+    # What a person keeps beside it does not hide it.
+    Path("logmel").mkdir()
+    assert find_results(names) == results
+    with pytest.raises(ConfigError, match=r"^no results in untrained:runs/b\. Mend: "):
+        find_results(["untrained:runs/b"])
 
 
 def test_parts_have_files_of_their_own() -> None:
