@@ -35,6 +35,10 @@ def embed(
     every: Annotated[
         float | None, typer.Option(min=0.01, max=3600, help="Or a clip at every so many seconds.")
     ] = None,
+    root: Annotated[
+        str | None,
+        typer.Option(help="Where the files are now, if they moved; as in training if not given."),
+    ] = None,
     batch: Annotated[
         int, typer.Option(min=1, max=4096, help="Clips that the encoder sees at a time.")
     ] = 32,
@@ -71,7 +75,7 @@ def embed(
     read_run_config(run)
     Catalog.open(catalog)
     spacing = SpacingConfig(every_s=every) if every else SpacingConfig(num_clips=clips or 4)
-    config = EmbedConfig(kind=kind, spacing=spacing, batch_size=batch)
+    config = EmbedConfig(kind=kind, spacing=spacing, root=root, batch_size=batch)
     with ExitStack() as stack:
         if workers == 0:
             progress = stack.enter_context(count_progress("embedding", "items"))

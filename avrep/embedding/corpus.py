@@ -86,7 +86,7 @@ def embed_corpus(
     """
     job = plan_job(run, catalog_path, out, config or EmbedConfig())
     found = claim_folder(job.out, FACTS, job.identity, what="features", words=_WORDS)
-    where = {"run": str(job.run), "catalog": str(job.catalog.path)}
+    where = {"run": str(job.run), "catalog": str(job.catalog.path), "root": job.root}
     missing = [part for part in range(job.num_parts) if not part_path(job.out, part).is_file()]
     if "summary" in found and not missing:
         write_claim(job.out, FACTS, {**found, **where})

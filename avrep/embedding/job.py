@@ -32,12 +32,15 @@ _LEAST_CLIPS, _MOST_CLIPS = 64, 1024
 
 
 class EmbedConfig(FrozenConfig):
-    """Which clips, by which encoder of the run."""
+    """Which clips, found where, by which encoder of the run."""
 
     kind: Kind | None = None
     """None: of pictures, where the run has such an encoder."""
     spacing: SpacingConfig = SpacingConfig(num_clips=4)
     """Which clips of each item."""
+    root: str | None = None
+    """Where the items' files are now, if they moved since they were indexed. None: where the run has
+    them, if it was trained on this catalogue."""
     batch_size: int = Field(default=32, ge=1, le=4096)
     """Clips that go through the encoder together."""
     clips_per_part: int | None = Field(default=None, ge=1)
@@ -52,6 +55,8 @@ class EmbedJob:
     catalog: Catalog
     rows: RowNumbers = field(repr=False)
     """The catalogue's rows that have the stream, ascending."""
+    root: str | None
+    """Where its items' files are, if not where the catalogue says."""
     first: RowNumbers = field(repr=False)
     """Place in `rows` at which each part begins, and after all of them the end."""
     out: Path
@@ -91,9 +96,11 @@ def plan_job(
     Raises:
         ConfigError: no such run, checkpoint, encoder or catalogue, or no item of it has the stream.
     """
-    catalog = Catalog.open(Path(catalog_path).resolve())
     run = Path(run_dir).resolve()
     run_config = read_run_config(run)
+    path = Path(catalog_path).resolve()
+    root = _root(path, config, run_config)
+    catalog = Catalog.open(path, root)
     kind = pick_kind(run_config, config.kind)
     form = run_form(run_config, kind)
     encoder = load_encoder(run, kind)
@@ -110,6 +117,7 @@ def plan_job(
     return EmbedJob(
         catalog=catalog,
         rows=rows,
+        root=root,
         first=_parts(catalog, rows, form, config),
         out=Path(out).resolve(),
         run=run,
@@ -145,6 +153,16 @@ def require_same_weights(encoder: Encoder, facts: FeatureFacts, run: Path, out: 
             f"the newest weights of {run} are not those that the features in {out} are of; "
             "embed into a new folder: avrep embed RUN CORPUS -o FOLDER"
         )
+
+
+def _root(catalog_path: Path, config: EmbedConfig, run_config: RunConfig) -> str | None:
+    """Where a person says that files are, or else the run, of a catalogue that it was trained on."""
+    if config.root is not None:
+        return config.root if "://" in config.root else str(Path(config.root).resolve())
+    trained_on = (run_config.data, *run_config.corpora.values())
+    return next(
+        (each.root for each in trained_on if Path(each.catalog).resolve() == catalog_path), None
+    )
 
 
 def _parts(catalog: Catalog, rows: RowNumbers, form: ClipForm, config: EmbedConfig) -> RowNumbers:

@@ -98,6 +98,8 @@ class FeatureStore:
         """Where the run was whose encoder made the vectors."""
         self.catalog = Path(claim["catalog"])
         """Where the catalogue was."""
+        # Earlier versions found files only where the catalogue says.
+        self._root: str | None = claim.get("root")
         self._num_parts: int = claim["num_parts"]
         self._num_clips: int = claim["summary"]["num_clips"]
 
@@ -141,7 +143,7 @@ class FeatureStore:
                 f"no catalogue at {path}, which {self.path} was made of; say where it is: "
                 "--corpus FILE"
             )
-        catalog = Catalog.open(path)
+        catalog = Catalog.open(path, self._root)
         if catalog.digest != self.facts.catalog_digest:
             raise ConfigError(
                 f"{path} is another catalogue than that which {self.path} was made of; name that "

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 import avrep
-from avrep.config import RunConfig
+from avrep.config import RunConfig, dump_config
 from avrep.embedding.batching import Batcher
 from avrep.embedding.corpus import EmbedSummary, embed_corpus, make_here
 from avrep.embedding.job import EmbedConfig, EmbedJob
@@ -226,6 +226,34 @@ def test_a_store_that_is_down_is_no_fault_of_the_items(
         ShardError, match=r"3 of 5 rows .*; when the storage is back, start the sam"
     ):
         embed_corpus(tiny_run, tmp_path / "lost.parquet", tmp_path / "out", CONFIG)
+
+
+def test_files_are_found_where_training_had_them_or_where_a_person_says(
+    tiny_run: Path, synth_catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    items = synth_catalog.items(synth_catalog.rows_with(video=True)[:5])
+    moved, other = tmp_path / "moved.parquet", tmp_path / "other.parquet"
+    for path in (moved, other):
+        write_catalog(path, items, str(tmp_path / "nowhere"))
+    config = read_run_config(run)
+    data = config.data.model_copy(update={"catalog": str(moved), "root": synth_catalog.root})
+    (run / "config.yaml").write_text(dump_config(config.model_copy(update={"data": data})))
+
+    def root_of(catalog: Path, out: str, root: str | None = None) -> str:
+        said = CONFIG.model_copy(update={"root": root})
+        summary = embed_corpus(run, catalog, tmp_path / out, said)
+        assert (summary.num_items, summary.num_failed) == (5, 0)
+        return FeatureStore.open(tmp_path / out).open_catalog().root
+
+    assert root_of(moved, "as in training") == synth_catalog.root
+    with pytest.raises(ShardError):
+        root_of(other, "another catalogue")
+    monkeypatch.chdir(Path(synth_catalog.root).parent)
+    assert root_of(other, "as said", Path(synth_catalog.root).name) == synth_catalog.root
+    with pytest.raises(ShardError):
+        root_of(moved, "as said, wrongly", str(tmp_path))
 
 
 class _Sum(Encoder):
