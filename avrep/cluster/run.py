@@ -153,19 +153,20 @@ def evaluate_tasks(
         AvrepError: see `evaluate_task`.
     """
     searches = any(len(request.lrs) > 1 for request in requests)
-    open_stream = plain_stream
+    open_stream, train_all = plain_stream, train_side_by_side
     results: list[TaskResult] = []
     with ExitStack() as stack:
         if num_decode_actors or searches:
             with waiting("starting Ray"):
-                stack.enter_context(ray_session(num_decode_actors))
+                can_grow = stack.enter_context(ray_session(num_decode_actors))
+            train_all = partial(train_side_by_side, can_grow=can_grow)
         if num_decode_actors:
             open_stream = partial(ray_stream, num_actors=num_decode_actors)
         for request in requests:
             try:
                 with stage_progress() as tell:
                     results += evaluate_task(
-                        request, open_stream=open_stream, train_all=train_side_by_side, tell=tell
+                        request, open_stream=open_stream, train_all=train_all, tell=tell
                     )
             except AvrepError as error:
                 if on_refused is None:

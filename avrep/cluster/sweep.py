@@ -6,39 +6,44 @@ behind the sweep from those heads, as it is without Ray: see `run_sound_task`. S
 stopped goes on where it was, and a trial that is done is read.
 """
 
+import logging
 import os
 from collections.abc import Sequence
 from typing import Any
 
-import ray
 import torch
 from ray import tune
 from ray.exceptions import RayTaskError
 from ray.tune.experiment import Trial
 
+from avrep.cluster.gpus import Gpus, registered_gpus, wait_notice
 from avrep.errors import AvrepError, ConfigError
 from avrep.evaluation.sound.head import HeadRecipe
 from avrep.evaluation.sound.run_task import SoundRun, Tell
 
 _SELECTION = "selection"
 
+_log = logging.getLogger(__name__)
 
-def train_on_ray(run: SoundRun[Any, Any], recipes: Sequence[HeadRecipe]) -> None:
+
+def train_on_ray(
+    run: SoundRun[Any, Any], recipes: Sequence[HeadRecipe], *, can_grow: bool = True
+) -> None:
     """A `TrainAll` of `run_sound_task`; Ray must be initialised.
 
-    Each trial has a core, and where encoder and heads are on GPUs, one of those. On several nodes the
-    data set and the run's folder must be the same for all of them: a shared file system.
+    On several nodes the data set and the run's folder must be the same for all of them: a shared file
+    system.
 
     Args:
         run: whose folder the heads go to.
         recipes: one trial each.
+        can_grow: whether nodes may still come; a GPU that is not there yet is waited for then.
 
     Raises:
-        ConfigError: a trial ended in an error that a person can mend.
+        ConfigError: a trial ended in an error that a person can mend; or see `trial_resources`.
         RuntimeError: a trial ended in another error.
     """
-    needs_gpu = run.upstream.device.type == "cuda" and bool(ray.cluster_resources().get("GPU"))
-    resources = {"cpu": 1.0, **({"gpu": 1.0} if needs_gpu else {})}
+    resources = trial_resources(run.upstream.device, registered_gpus(can_grow=can_grow))
     trial = tune.with_parameters(_train, run=run.to_send())
     # Tune's newer reporter prints whatever `verbose` says, and its loggers write what heads' files say.
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
@@ -55,6 +60,24 @@ def train_on_ray(run: SoundRun[Any, Any], recipes: Sequence[HeadRecipe]) -> None
         ),
     )
     refuse_errors(tuner.fit().errors, run.task.name)
+
+
+def trial_resources(device: torch.device, found: Gpus) -> dict[str, float]:
+    """What each trial has: a core, and a GPU if the encoder is on one; told if it has to wait for it.
+
+    Args:
+        device: the encoder's, and the head's.
+        found: what there is.
+
+    Raises:
+        ConfigError: there is no GPU for the trials, and none will come.
+    """
+    if device.type != "cuda":
+        return {"cpu": 1.0}
+    asked, mend = "--lrs with the encoder on a GPU", "give one rate"
+    if notice := wait_notice(1, found, asked=asked, mend=mend):
+        _log.warning(notice)
+    return {"cpu": 1.0, "gpu": 1.0}
 
 
 def refuse_errors(errors: Sequence[BaseException], task: str) -> None:

@@ -5,9 +5,11 @@ from threading import RLock
 
 import numpy as np
 import pytest
+import torch
 from ray.exceptions import RayTaskError
 
-from avrep.cluster.sweep import refuse_errors, train_on_ray
+from avrep.cluster.gpus import Gpus
+from avrep.cluster.sweep import refuse_errors, train_on_ray, trial_resources
 from avrep.errors import ConfigError
 from avrep.evaluate_task import evaluate_task
 from avrep.evaluation.result_files import find_results
@@ -99,6 +101,21 @@ def test_folders_may_be_named_from_here(
     (result,) = evaluate_task(request, train_all=train_on_ray)
     assert result.data.name == "tones"
     assert find_results([tmp_path / "out"]) == [result]
+
+
+def test_trials_have_gpus_where_the_encoder_is_on_one(caplog: pytest.LogCaptureFixture) -> None:
+    with_gpu = {"cpu": 1.0, "gpu": 1.0}
+    some = Gpus(num=2, num_free=2, can_grow=False)
+    assert trial_resources(torch.device("cpu"), some) == {"cpu": 1.0}
+    assert trial_resources(torch.device("cuda", 0), some) == with_gpu
+    assert caplog.text == ""
+    to_come = Gpus(num=0, num_free=0, can_grow=True)
+    assert trial_resources(torch.device("cuda", 0), to_come) == with_gpu
+    assert "--lrs with the encoder on a GPU: waiting for 1 GPU;" in caplog.text
+    with pytest.raises(
+        ConfigError, match=r"and Ray finds 0 on this machine; give one rate, or set"
+    ):
+        trial_resources(torch.device("cuda", 0), Gpus(num=0, num_free=0, can_grow=False))
 
 
 def test_what_a_person_can_mend_is_told_as_such() -> None:
