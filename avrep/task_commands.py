@@ -152,9 +152,9 @@ def evaluate(
     )
     if task == "all":
         requests = with_fitting_options(requests)
-    refused: dict[str, AvrepError] = {}
+    refused: dict[str, AvrepError | OSError] = {}
 
-    def on_refused(request: TaskRequest, error: AvrepError) -> None:
+    def on_refused(request: TaskRequest, error: AvrepError | OSError) -> None:
         refused[request.task] = error
 
     results = evaluate_tasks(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from avrep import cli
-from avrep.errors import ConfigError
+from avrep.cluster import run
+from avrep.errors import AvrepError, ConfigError
 from avrep.evaluate_task import read_rates
 from avrep.evaluation.result_files import evaluation_folder, find_results
 from avrep.evaluation.sound.run_task import LR_GRID
@@ -103,6 +104,25 @@ def test_encoders_are_measured_and_compared(
     assert "| logmel-no-cmvn | **100.0**" in text
     assert (tmp_path / "both.tex").is_file()
     assert (tmp_path / "both.png").is_file()
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), AvrepError("a trial died")])
+def test_of_all_tasks_those_go_on_that_can(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(request: TaskRequest, **ways: object) -> tuple[str]:
+        del ways
+        if request.task == "superb/ks":
+            raise error
+        return (request.task,)
+
+    monkeypatch.setattr(run, "evaluate_task", measure)
+    requests = [_asked("superb/ks"), _asked("esc50")]
+    told: list[object] = []
+    found = run.evaluate_tasks(requests, on_refused=lambda *refused: told.extend(refused))
+    assert (found, told) == (("esc50",), [requests[0], error])
+    with pytest.raises(type(error)):
+        run.evaluate_tasks(requests)
 
 
 def test_a_second_call_reads_what_the_first_trained(tones: Path, tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def evaluate_tasks(
     requests: Sequence[TaskRequest],
     *,
     num_decode_actors: int = 0,
-    on_refused: Callable[[TaskRequest, AvrepError], None] | None = None,
+    on_refused: Callable[[TaskRequest, AvrepError | OSError], None] | None = None,
 ) -> tuple[TaskResult, ...]:
     """Measure an encoder by one task after another, and write the results; see `evaluate_task`.
 
@@ -150,7 +150,8 @@ def evaluate_tasks(
             training that came to nothing, and the others go on; None: that ends it.
 
     Raises:
-        AvrepError: see `evaluate_task`.
+        AvrepError: see `evaluate_task` and `train_on_ray` of `avrep.cluster.sweep`.
+        OSError: a file cannot be read or written.
     """
     searches = any(len(request.lrs) > 1 for request in requests)
     open_stream, train_all = plain_stream, train_side_by_side
@@ -168,7 +169,7 @@ def evaluate_tasks(
                     results += evaluate_task(
                         request, open_stream=open_stream, train_all=train_all, tell=tell
                     )
-            except AvrepError as error:
+            except (AvrepError, OSError) as error:
                 if on_refused is None:
                     raise
                 on_refused(request, error)

@@ -41,7 +41,7 @@ def train_on_ray(
 
     Raises:
         ConfigError: a trial ended in an error that a person can mend; or see `trial_resources`.
-        RuntimeError: a trial ended in another error.
+        AvrepError: a trial ended in another error, or the sweep itself did.
     """
     resources = trial_resources(run.upstream.device, registered_gpus(can_grow=can_grow))
     trial = tune.with_parameters(_train, run=run.to_send())
@@ -59,7 +59,11 @@ def train_on_ray(
             callbacks=[_Counted(run.tell, len(recipes))],
         ),
     )
-    refuse_errors(tuner.fit().errors, run.task.name)
+    try:
+        errors = tuner.fit().errors
+    except (RuntimeError, OSError, tune.TuneError) as error:
+        errors = [error]
+    refuse_errors(errors, run.task.name)
 
 
 def trial_resources(device: torch.device, found: Gpus) -> dict[str, float]:
@@ -85,13 +89,17 @@ def refuse_errors(errors: Sequence[BaseException], task: str) -> None:
 
     Raises:
         ConfigError: it is one that a person can mend.
-        RuntimeError: it is another.
+        AvrepError: it is another.
     """
     for error in errors:
         cause = error.cause if isinstance(error, RayTaskError) else error
         if isinstance(cause, AvrepError):
             raise ConfigError(str(cause)) from error
-        raise RuntimeError(f"a trial of {task} failed: {error}") from error
+        told = f"{type(cause).__name__}: {' '.join(str(cause).split())}"
+        raise AvrepError(
+            f"training {task} at several rates failed; the same command goes on with those that are "
+            f"left: {told}"
+        ) from error
 
 
 class _Counted(tune.Callback):

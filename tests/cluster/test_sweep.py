@@ -10,7 +10,7 @@ from ray.exceptions import RayTaskError
 
 from avrep.cluster.gpus import Gpus
 from avrep.cluster.sweep import refuse_errors, train_on_ray, trial_resources
-from avrep.errors import ConfigError
+from avrep.errors import AvrepError, ConfigError
 from avrep.evaluate_task import evaluate_task
 from avrep.evaluation.result_files import find_results
 from avrep.evaluation.sound.cached_states import cached_states
@@ -124,5 +124,16 @@ def test_what_a_person_can_mend_is_told_as_such() -> None:
     for error in (mend, RayTaskError("train", "Traceback", mend)):
         with pytest.raises(ConfigError, match=r"^head\.safetensors is of another recipe$"):
             refuse_errors([error], "superb/ks")
-    with pytest.raises(RuntimeError, match="a trial of superb/ks failed: no memory"):
-        refuse_errors([MemoryError("no memory")], "superb/ks")
+
+
+def test_whatever_else_ends_a_trial_is_one_line_of_this_task_alone() -> None:
+    full, lost = OSError(28, "No space left on device"), RuntimeError("CUDA error:\n lost")
+    for error, told in (
+        (
+            RayTaskError("train", "Traceback\n", full),
+            r"OSError: \[Errno 28\] No space left on device",
+        ),
+        (lost, "RuntimeError: CUDA error: lost"),
+    ):
+        with pytest.raises(AvrepError, match=rf"^training superb/ks at several .*: {told}$"):
+            refuse_errors([error], "superb/ks")
