@@ -218,9 +218,23 @@ def _scored(
         protocol=predictions.protocol,
         draws=(scores,),
         data=data_facts(data, rows),
-        settings={"label": predictions.label, "recipe": recipe.name, **predictions.settings},
+        settings={
+            "label": predictions.label,
+            "recipe": recipe.name,
+            "recipe_digest": recipe_digest(recipe),
+            **predictions.settings,
+        },
         notes=(*failed, *predictions.notes),
     )
+
+
+def recipe_digest(recipe: FinetuneRecipe | AttentiveRecipe) -> str:
+    """Sixteen hexadecimal digits of all that a recipe decides.
+
+    Left out are the values of pixels, which are the encoder's, and what is said of the recipe.
+    """
+    decides = recipe.model_dump_json(exclude={"differs": True, "augment": {"mean", "std"}})
+    return hashlib.sha256(decides.encode()).hexdigest()[:16]
 
 
 def as_in_pretraining(recipe: _Recipe, config: RunConfig) -> _Recipe:

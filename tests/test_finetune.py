@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from avrep.config import read_overrides
 from avrep.errors import ConfigError
 from avrep.evaluate import find_task
 from avrep.evaluate_task import evaluate_task
 from avrep.evaluation.task_result import TaskResult, read_result, write_result
-from avrep.finetune import as_in_pretraining, measure_trained_on_labels
+from avrep.finetune import as_in_pretraining, measure_trained_on_labels, recipe_digest
 from avrep.recognition.attentive_recipe import AttentiveRecipe
 from avrep.recognition.published import published_recipe
 from avrep.recognition.recipe import FinetuneRecipe, crop_and_flip
@@ -51,6 +52,7 @@ def test_results(
     assert result.metrics[1].chance == 0.5
     assert (result.data.num_train, result.data.num_valid, result.data.num_test) == (12, 4, 8)
     assert result.settings["label"] == "speed"
+    assert result.settings["recipe_digest"] == recipe_digest(recipe)
     assert result.notes == ("it is a test",)
     write_result(tmp_path / "result.json", result)
     assert read_result(tmp_path / "result.json") == result
@@ -63,6 +65,19 @@ def test_the_untrained_encoder_is_another_one_on_the_same_videos(tiny_run: Path)
     assert untrained.encoder.digest != trained.encoder.digest
     assert untrained.encoder.name == f"untrained:{trained.encoder.name}"
     assert untrained.data == trained.data
+
+
+@pytest.mark.parametrize("recipe", [FINETUNE, ATTENTIVE])
+def test_recipes_are_told_apart_by_whatever_decides(
+    recipe: FinetuneRecipe | AttentiveRecipe, tiny_run: Path
+) -> None:
+    digest = recipe_digest(recipe)
+    assert recipe_digest(read_overrides(recipe, ["augment.flip_probability=0.1"])) != digest
+    assert recipe_digest(read_overrides(recipe, ["validation_fraction=0.2"])) != digest
+    assert recipe_digest(recipe.model_copy(update={"differs": ("said otherwise",)})) == digest
+    other = recipe.augment.model_copy(update={"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.4, 0.4)})
+    recipe = recipe.model_copy(update={"augment": other})
+    assert recipe_digest(as_in_pretraining(recipe, read_run_config(tiny_run))) == digest
 
 
 def test_pixels_are_those_of_pretraining(tiny_run: Path) -> None:
