@@ -9,10 +9,11 @@ LABELS/
 import csv
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,7 +35,7 @@ from avrep.labelling.tasks import (
     save_array,
 )
 from avrep.media.catalog import Catalog
-from avrep.media.claimed_folder import claim_folder, write_claim
+from avrep.media.claimed_folder import claim_folder, read_claim, write_claim
 from avrep.media.label_store import FACTS, ROWS_PER_SHARD, read_all, read_notes, shard_path
 from avrep.training.clusters import fit_clusters, perplexity
 from avrep.types import RowNumbers
@@ -118,7 +119,8 @@ def label_corpus(
     features = load_features(job)
     wanted = identity(job, features)
     sampled = sampled_rows(job, features)
-    found = claim_folder(job.out, FACTS, wanted, what="labels", words=_WORDS)
+    words = {**_WORDS, "features": _unlike(read_claim(job.out, FACTS) or wanted, wanted)}
+    found = claim_folder(job.out, FACTS, wanted, what="labels", words=words)
     if "summary" in found:
         return LabelSummary(**found["summary"])
     read = _Count(len(sampled) + len(catalog), progress)
@@ -132,6 +134,17 @@ def label_corpus(
     summary = _summary(job)
     write_claim(job.out, FACTS, {**wanted, "summary": asdict(summary)})
     return summary
+
+
+def _unlike(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """In what the features of a folder's labels are others than those that are wanted."""
+    old, new = found.get("features", {}), wanted["features"]
+    told = (
+        f": {name} {old.get(name)} (now {value})"
+        for name, value in new.items()
+        if old.get(name) != value
+    )
+    return f"other features{next(told, '')}"
 
 
 class _Count:

@@ -143,7 +143,9 @@ def test_standardised_labels_are_of_each_items_own_level(catalog: Catalog, tmp_p
         own = store[row]
         assert own is not None
         assert own.labels.tolist() == nearest
-    with pytest.raises(ConfigError, match="holds labels of other features"):
+    with pytest.raises(
+        ConfigError, match=r"holds labels of other features: standardise True \(now False\)"
+    ):
         label_corpus(catalog.path, tmp_path / "labels", CONFIG)
 
 
@@ -329,6 +331,11 @@ def test_clusters_and_labels_are_of_the_same_weights_though_the_run_trains_on(
     assert passes == [3, 3]
     assert [found.step for found in checkpoints(tmp_path / "run")] == [2, 4]
     assert _contents(tmp_path / "meanwhile") == _contents(tmp_path / "at rest")
+    with pytest.raises(
+        ConfigError,
+        match=r"of other features: checkpoint step-00000002 \(now step-00000004\); name a new folder$",
+    ):
+        label_corpus(catalog.path, tmp_path / "at rest", half_done)
     label_corpus(catalog.path, tmp_path / "newer", half_done)
     newer, older = (LabelStore.open(tmp_path / name).facts for name in ("newer", "at rest"))
     assert newer.features["checkpoint"] == "step-00000004"
