@@ -22,6 +22,30 @@ VIDEOMAE: dict[str, Any] = {
 }
 
 
+def two_corpora(data: dict[str, Any], train: dict[str, Any]) -> RunConfig:
+    """The config of two objectives, the second on a corpus of its own; there is no file behind it.
+
+    Args:
+        data: of the part of that name, of the first.
+        train: likewise; of the second there are 6 items in a step.
+    """
+    tree = {
+        "data": {"catalog": "a", **data},
+        "corpora": {"more": {"catalog": "b", "batch_size": 6}},
+        "video_encoder": {"kind": "video_conv"},
+        "audio_encoder": {"kind": "spectrogram_vit"},
+        "objective": {
+            "kind": "joint",
+            "parts": {
+                "one": {"objective": {"kind": "rspnet"}},
+                "two": {"objective": {"kind": "audiomae"}, "corpus": "more"},
+            },
+        },
+        "train": {"num_steps": 1, **train},
+    }
+    return parse_config(tree, "test")
+
+
 def small_config(
     catalog: Catalog, data: dict[str, Any], train: dict[str, Any], objective: dict[str, Any]
 ) -> RunConfig:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch.multiprocessing.spawn import spawn
 
 from avrep.cluster.even_ranks import keep_even_ranks, num_even_ranks, visits_of_corpora
-from avrep.config import parse_config
 from avrep.training.parallel import sum_over_ranks
+from tests.small_runs import two_corpora
 
 
 @given(visits=st.lists(st.integers(1, 600), min_size=1, max_size=3), num_given=st.integers(1, 64))
@@ -22,21 +22,8 @@ def test_the_greatest_number_that_divides_all(visits: list[int], num_given: int)
 
 
 def test_what_is_shared_is_visits_not_draws() -> None:
-    tree = {
-        "data": {"catalog": "a", "draws_per_visit": 4},
-        "corpora": {"more": {"catalog": "b", "batch_size": 6}},
-        "video_encoder": {"kind": "video_conv"},
-        "audio_encoder": {"kind": "spectrogram_vit"},
-        "objective": {
-            "kind": "joint",
-            "parts": {
-                "one": {"objective": {"kind": "cvrl"}},
-                "two": {"objective": {"kind": "audiomae"}, "corpus": "more"},
-            },
-        },
-        "train": {"batch_size": 24, "num_steps": 1},
-    }
-    assert visits_of_corpora(parse_config(tree, "test")) == [6, 6]
+    config = two_corpora({"draws_per_visit": 4}, {"batch_size": 24})
+    assert visits_of_corpora(config) == [6, 6]
 
 
 def _rank_main(rank: int, folder: str) -> None:

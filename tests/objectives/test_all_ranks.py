@@ -4,19 +4,17 @@ and batch norm's averages. Two and four gloo ranks on the CPU; batch norm trains
 """
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
-from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from avrep.objectives.base import BatchTensors, LossOut, Objective
 from avrep.training import parallel
 from avrep.training.micro_batches import micro_batches
 from benchmarks.random_batch import random_batch
+from tests.gloo_ranks import results_of_ranks
 from tests.objectives.still import make_still
 from tests.objectives.test_contract import TOYS
 
@@ -57,23 +55,15 @@ def _result(kind: type[Objective], rank: int, num_ranks: int) -> dict[str, Any]:
     }
 
 
-def _rank_main(rank: int, num_ranks: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=num_ranks
-    )
-    results = {kind.__name__: _result(kind, rank, num_ranks) for kind in TOYS}
-    torch.save(results, f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+def _of_rank(rank: int, num_ranks: int) -> dict[str, Any]:
+    return {kind.__name__: _result(kind, rank, num_ranks) for kind in TOYS}
 
 
 @pytest.fixture(scope="module", params=[2, 4])
 def ranks(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> list[dict[str, Any]]:
-    folder: Path = tmp_path_factory.mktemp("ranks")
-    spawn(_rank_main, args=(request.param, str(folder)), nprocs=request.param)
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(request.param)]
+    return results_of_ranks(_of_rank, request.param, tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.mark.parametrize("kind", TOYS, ids=[kind.__name__ for kind in TOYS])

@@ -5,18 +5,16 @@ CPU, of unequally many rows.
 
 import copy
 from dataclasses import dataclass
-from pathlib import Path
 from types import MethodType
 from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
-from torch.multiprocessing.spawn import spawn
 
 from avrep.models.recompute import recompute_in_backward
 from avrep.training.joined_norms import JoinedBatchNorm, join_norms
+from tests.gloo_ranks import results_of_ranks
 
 pytestmark = pytest.mark.slow
 
@@ -115,17 +113,12 @@ def _train(case: _Case, rows: slice, *, joined: bool) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _rank_main(rank: int, num_ranks: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=num_ranks
-    )
+def _of_rank(rank: int, num_ranks: int) -> dict[str, Any]:
     results: dict[str, Any] = {
         name: _train(case, _rows(rank, num_ranks), joined=True) for name, case in _CASES.items()
     }
     results["bf16"] = _in_bf16()
-    torch.save(results, f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+    return results
 
 
 def _in_bf16() -> str:
@@ -139,9 +132,7 @@ def _in_bf16() -> str:
 def ranks(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> list[dict[str, Any]]:
-    folder: Path = tmp_path_factory.mktemp("ranks")
-    spawn(_rank_main, args=(request.param, str(folder)), nprocs=request.param)
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(request.param)]
+    return results_of_ranks(_of_rank, request.param, tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.mark.parametrize("name", _CASES)

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from avrep.cluster.even_ranks import num_even_ranks
-from avrep.config import parse_config
 from avrep.errors import ConfigError
 from avrep.objectives.base import BatchTensors, Objective, ViewTensors
 from avrep.objectives.cvrl import Cvrl
@@ -27,6 +26,7 @@ from avrep.types import Address
 from benchmarks.random_batch import random_batch
 from tests.objectives.still import make_still
 from tests.objectives.test_contract import TOYS
+from tests.small_runs import two_corpora
 
 _COMPARES = (Cvrl, SegmentAvclip)
 _NUM_CLIPS = 6
@@ -205,25 +205,11 @@ def test_no_part_is_larger_than_with_all_trainers_whoever_is_there(
 
 
 def test_a_further_corpus_that_does_not_divide_is_refused_at_once() -> None:
-    tree = {
-        "data": {"catalog": "a"},
-        "corpora": {"more": {"catalog": "b", "batch_size": 6}},
-        "video_encoder": {"kind": "video_conv"},
-        "audio_encoder": {"kind": "spectrogram_vit"},
-        "objective": {
-            "kind": "joint",
-            "parts": {
-                "one": {"objective": {"kind": "rspnet"}},
-                "two": {"objective": {"kind": "audiomae"}, "corpus": "more"},
-            },
-        },
-        "train": {"batch_size": 8, "num_steps": 1, "num_workers": 2, "num_micro_batches": 2},
-    }
     with pytest.raises(
         ConfigError,
         match=r"corpora\.more\.batch_size is 6; it must be a multiple of .*_micro_batches, 4",
     ):
-        parse_config(tree, "test")
+        two_corpora({}, {"batch_size": 8, "num_workers": 2, "num_micro_batches": 2})
 
 
 def _config(**train: object) -> TrainConfig:
