@@ -1,8 +1,8 @@
 """Rows of a contact sheet from a batch: some of its items, every view, as the model is given them.
 
 The spectrogram of the sound that a view has stands beneath it, at the time that the sound is of;
-ticks mark the frames. A view without sound has its frames' sound there, for the eye; no objective is
-given that.
+ticks mark the frames. A view without sound has its frames' sound there, for the eye; the caption says
+that the method is not given that.
 """
 
 from collections.abc import Sequence
@@ -66,9 +66,11 @@ def _view(
     if view.video is not None and augment is not None:
         frames = _shown(view.video[row].float().cpu(), augment)
         times_s = view.pts_s[row].cpu().numpy()
+    is_heard = True
     if view.audio is not None and view.audio_start_s is not None:
         sound, start_s = view.audio[row].cpu().numpy(), float(view.audio_start_s[row])
     elif len(times_s):
+        is_heard = False
         item = source.catalog[batch.addresses[row].item]
         sound, start_s = _sound(source, item, times_s), float(times_s.min())
     else:
@@ -79,6 +81,7 @@ def _view(
         times_s=times_s,
         audio=sound,
         audio_start_s=start_s,
+        is_heard=is_heard,
         rate_hz=(view.rate_hz or _SHOWN_RATE_HZ) if sound is not None else 0,
     )
 

@@ -44,6 +44,8 @@ class SheetView:
     audio: Audio | None = None
     audio_start_s: float = 0.0
     rate_hz: int = 0
+    is_heard: bool = True
+    """Whether the model is given the sound, too; if not, the caption says so."""
     is_described: bool = True
     """Say how many frames and samples there are."""
 
@@ -138,7 +140,9 @@ def _view_blocks(view: SheetView, font: ImageFont.FreeTypeFont) -> list[Image.Im
         caption.append(f"{len(chosen)} of {total} frames, {width} x {height} px")
         strip.append(_strip(pixels, shown_s, font))
     if view.audio is not None and len(view.audio):
-        caption.append(f"{len(view.audio) / view.rate_hz:.2f} s of sound at {view.rate_hz} Hz")
+        not_heard = "" if view.is_heard else ", which this method is not given"
+        length_s = len(view.audio) / view.rate_hz
+        caption.append(f"{length_s:.2f} s of sound at {view.rate_hz} Hz{not_heard}")
         if not np.isfinite(view.audio).all():
             caption.append("samples that are not finite are drawn as zero")
         strip.append(_sound(view, shown_s, font))
