@@ -1,7 +1,7 @@
 """What ended trainers so that a restart would end them again: left in the run's folder for all to read.
 
 One rank alone may meet it, while the others wait for that rank in an exchange. So it raises, whereupon
-Ray stops all of them; they read the note when Ray starts them again, and end at once.
+Ray stops all of them. Whoever would start them again reads the note, and so do they.
 """
 
 import json

@@ -83,6 +83,7 @@ def train_on_ray(
             name="ray_train",
             storage_path=str(run_dir),
             failure_config=ray.train.FailureConfig(max_failures=config.train.max_restarts),
+            callbacks=[_EndAtOnce(run_dir)],
         ),
     )
     with _following(run_dir / "metrics.jsonl", on_line):
@@ -94,6 +95,21 @@ def train_on_ray(
         raise ended
     if incident := why_stopped(run_dir):
         raise StepNotFinite(told(incident, run_dir))
+
+
+class _EndAtOnce(ray.train.UserCallback):
+    """Spares a restart that would mend nothing.
+
+    Ray has no way to say so but an error in its controller, which calls this and is not started again.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self._run_dir = run_dir
+
+    def after_exception(self, run_context: object, worker_exceptions: object) -> None:
+        del run_context, worker_exceptions
+        if ended := why_ended(self._run_dir):
+            raise ended
 
 
 def _check(config: RunConfig, run_dir: Path, resume: bool) -> None:

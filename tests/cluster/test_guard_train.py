@@ -4,10 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ray.train.v2.api.exceptions import TrainingFailedError
 
 from avrep.cluster.train import train_on_ray
 from avrep.config import RunConfig
-from avrep.errors import StepNotFinite
+from avrep.errors import ConfigError, StepNotFinite
 from avrep.replay import replay_step
 from avrep.trained import read_run_config
 from avrep.training.guard import read_incidents
@@ -31,3 +32,13 @@ def test_all_trainers_stop_and_none_is_started_again(
     replay = replay_step(run, step)
     assert replay.batch.keys == parts[0].keys["data"] + parts[1].keys["data"]
     assert read_run_config(run).train.num_workers == 2
+
+
+def test_what_no_restart_mends_ends_them_at_once(
+    tiny_config: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    config = tiny_config(num_workers=2, keep_best={"metric": "los"}, max_restarts=1)
+    with pytest.raises(ConfigError, match="no 'los' was logged") as error:
+        train_on_ray(config, tmp_path / "run")
+    # Started again they would end well, as there is a note, and Ray would tell of no failure.
+    assert isinstance(error.value.__cause__, TrainingFailedError)
