@@ -89,8 +89,9 @@ class StartConfig(FrozenConfig):
     """Encoders that another run trained, to begin with."""
 
     run: str
-    """A run's folder. It must have every encoder that this run has, of the same config; what its
-    objective had beside them is left behind."""
+    """A run's folder. It must have every encoder that this run has, of the same config. What its
+    objective had beside them is left behind, but for the projections of segment_avclip: synchformer
+    goes on with them where they are as wide as its transformer."""
     frozen: bool = False
     """The encoders stay as they are there, in evaluation mode: only what the objective has beside
     them is trained, as in Synchformer's second stage."""

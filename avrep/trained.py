@@ -90,7 +90,7 @@ def load_encoder(
 
 
 def start_encoders(config: RunConfig, objective: Objective) -> None:
-    """Put the weights in place that `start` says the encoders begin with.
+    """Put the weights in place that `start` says the encoders begin with, and projections behind them.
 
     Raises:
         ConfigError: the other run is none, or its encoders are others.
@@ -113,4 +113,11 @@ def start_encoders(config: RunConfig, objective: Objective) -> None:
             )
         trained = load_encoder(run_dir, "audio" if kind == "audio" else "video")
         encoder.load_state_dict(trained.state_dict())
+    if objective.projections():
+        first = build_objective(read_run_config(run_dir))
+        load_trained(run_dir, first)
+        for kind, projection in first.projections().items():
+            own = objective.projections().get(kind)
+            if own is not None and own.weight.shape == projection.weight.shape:
+                own.load_state_dict(projection.state_dict())
     objective.restart_teachers()

@@ -11,7 +11,7 @@ from avrep.assemble import build_objective
 from avrep.config import RunConfig, StartConfig, parse_config
 from avrep.errors import ConfigError
 from avrep.pretrain import pretrain
-from avrep.trained import load_encoder, load_trained
+from avrep.trained import load_encoder, load_trained, start_encoders
 
 MakeConfig = Callable[..., RunConfig]
 
@@ -73,6 +73,45 @@ def test_a_frozen_encoder_is_never_in_training_mode(
     assert objective.training
     assert not any(module.training for module in encoder.modules())
     assert not encoder(torch.rand(1, 3, 4, 32, 32)).pooled.requires_grad
+
+
+def test_the_second_stage_goes_on_with_the_first_one_s_projections(
+    tiny_config: MakeConfig, tmp_path: Path
+) -> None:
+    """Where they are of one width; and it trains them, though the encoders are frozen."""
+    first = _sync_config(tiny_config(num_steps=2), "segment_avclip", {"width": 8})
+    pretrain(first, tmp_path / "first")
+    stage = build_objective(first)
+    load_trained(tmp_path / "first", stage)
+    start = StartConfig(run=str(tmp_path / "first"), frozen=True)
+    for width in (8, 4):
+        sizes = {"transformer": {"width": width, "depth": 1, "num_heads": 2}, "video_tokens": 1}
+        config = _sync_config(tiny_config(num_steps=2), "synchformer", sizes)
+        config = config.model_copy(update={"start": start, "seed": 1})
+        begun, fresh, trained = (build_objective(config) for _ in range(3))
+        start_encoders(config, begun)
+        pretrain(config, tmp_path / f"second{width}")
+        load_trained(tmp_path / f"second{width}", trained)
+        for kind, projection in begun.projections().items():
+            given = (stage if width == 8 else fresh).projections()[kind]
+            assert _same(given.state_dict(), projection.state_dict())
+            assert not _same(given.state_dict(), trained.projections()[kind].state_dict())
+
+
+def _sync_config(config: RunConfig, kind: str, sizes: dict[str, object]) -> RunConfig:
+    tree = config.model_dump(mode="json")
+    offsets = 1 if kind == "segment_avclip" else 3
+    objective = {
+        "kind": kind,
+        "sampler": {"num_frames": 8, "num_offsets": offsets, "max_offset_s": 0.16, "jitter_s": 0.0},
+        "segment_frames": 4,
+        "hop_frames": 4,
+        "short_side_px": 32,
+        "crop_px": 32,
+        **sizes,
+    }
+    sound = {"kind": "audio_conv", "base_width": 4, "num_bins": 16}
+    return parse_config({**tree, "audio_encoder": sound, "objective": objective}, "test")
 
 
 def test_mistakes(tiny_config: MakeConfig, tiny_run: Path, tmp_path: Path) -> None:

@@ -166,6 +166,12 @@ class Objective(nn.Module, ABC):
         """
         return self.encoders()
 
+    def projections(self) -> dict[str, nn.Linear]:
+        """What lies right behind encoders, by name, that a run which starts from this one goes on with
+        where it has a projection of the same name and shape; by default nothing.
+        """
+        return {}
+
     def restart_teachers(self) -> None:
         """Make moving averages copies of what they follow; called when the encoders were given the
         weights that they begin with.

@@ -89,6 +89,9 @@ class SegmentAvclip(Segments):
     def compares_items(self) -> bool:
         return True
 
+    def projections(self) -> dict[str, nn.Linear]:
+        return {"video": self.video_projection, "audio": self.audio_projection}
+
     def forward(self, batch: BatchTensors, rng: torch.Generator) -> LossOut:
         del rng  # Nothing is drawn here.
         video, audio = self.embed(self.view_of(batch))

@@ -33,7 +33,7 @@ class SynchformerConfig(SegmentsConfig):
     """Tokens along time of a segment's sound."""
     transformer: TransformerConfig = TransformerConfig(width=768, depth=3, num_heads=8)
     """Over the tokens of all segments, 198 with the two that mark offset and middle. Released: with a
-    dropout of 0.1, which is not here."""
+    dropout of 0.1, which is not here, and linear layers that start from a normal of deviation 0.02."""
 
     @model_validator(mode="after")
     def _there_are_offsets(self) -> Self:
@@ -49,11 +49,18 @@ class Synchformer(Segments):
     """Classification of the drawn offset, by a transformer over the tokens of both encoders.
 
     The sequence is a token for the answer, the pictures' tokens in order of time, a token between,
-    and the sound's. Each place has a learned vector. A segment's tokens are averaged over space, or
-    frequency; the released code lets a transformer layer do it.
+    and the sound's. Each sense has a layer norm behind its projection, and each place a learned vector,
+    which starts from a standard normal as the two marks do, all as released. Places that start fifty
+    times smaller than what they are added to, as is usual elsewhere, left the loss at that of guessing.
+    A segment's tokens are averaged over space, or frequency; the released code lets a transformer layer
+    do it.
 
     The released second stage keeps the encoders of the first as they are: `start: {run: the run of
-    segment_avclip, frozen: true}` in the run's config. `joint` trains both losses at once.
+    segment_avclip, frozen: true}` in the run's config. There the first stage's loss is on the encoders'
+    own output, here on linear projections of it. So those come along from that run if its `width` is
+    `transformer.width`, and are trained on. Behind fresh ones offsets are learned too, but later: on
+    synthetic videos the loss left that of guessing after 800 steps instead of 400. `joint` trains both
+    losses at once.
 
     Args:
         config: sizes and constants.
@@ -72,12 +79,15 @@ class Synchformer(Segments):
         with seeded(seed, "synchformer"):
             self.video_projection = nn.Linear(video.width, width)
             self.audio_projection = nn.Linear(audio.width, width)
-            self.marks = nn.Parameter(nn.init.trunc_normal_(torch.empty(2, width), std=0.02))
-            self.positions = nn.Parameter(
-                nn.init.trunc_normal_(torch.empty(num_tokens, width), std=0.02)
-            )
+            self.video_norm = nn.LayerNorm(width)
+            self.audio_norm = nn.LayerNorm(width)
+            self.marks = nn.Parameter(torch.randn(2, width))
+            self.positions = nn.Parameter(torch.randn(num_tokens, width))
             self.transformer = Transformer(config.transformer)
             self.classifier = nn.Linear(width, config.sampler.num_offsets)
+
+    def projections(self) -> dict[str, nn.Linear]:
+        return {"video": self.video_projection, "audio": self.audio_projection}
 
     def forward(self, batch: BatchTensors, rng: torch.Generator) -> LossOut:
         del rng  # Offsets are drawn by the sampler.
@@ -99,10 +109,10 @@ class Synchformer(Segments):
         sound = over_time(self.encode_audio(view), config.audio_tokens)
         num_clips = len(pictures) // config.num_segments
         pictures, sound = (
-            projection(tokens).unflatten(0, (num_clips, -1)).flatten(1, 2)
-            for projection, tokens in (
-                (self.video_projection, pictures),
-                (self.audio_projection, sound),
+            norm(projection(tokens)).unflatten(0, (num_clips, -1)).flatten(1, 2)
+            for norm, projection, tokens in (
+                (self.video_norm, self.video_projection, pictures),
+                (self.audio_norm, self.audio_projection, sound),
             )
         )
         answer, between = (mark.expand(num_clips, 1, -1).to(sound.dtype) for mark in self.marks)

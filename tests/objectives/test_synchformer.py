@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from pydantic import ValidationError
+from torch import Tensor
 
 from avrep import rng
 from avrep.media.catalog import Catalog
@@ -89,6 +90,29 @@ def test_the_sequence_is_the_paper_s() -> None:
     objective = Synchformer(config, *sync_toys.encoders(), 0)
     assert objective.positions.shape == (198, 768)
     assert objective.classifier.out_features == 21
+
+
+def test_a_place_weighs_as_much_as_what_is_there() -> None:
+    """As released: layer norms behind the projections, and places and marks of a standard normal. With
+    places of deviation 0.02 the loss stayed that of guessing.
+    """
+    objective = sync_toys.synchformer().eval()
+    view = sync_toys.batch(objective).views[0]
+    given: list[Tensor] = []
+    objective.transformer.register_forward_pre_hook(lambda _, args: given.append(args[0].detach()))
+    objective.logits(view)
+    places, marks = objective.positions.detach(), objective.marks.detach()
+    there = given[0] - places
+    num_pictures = objective.num_segments * objective.config.video_tokens
+    between = 1 + num_pictures
+    for number, place in enumerate((0, between)):
+        assert torch.allclose(there[:, place], marks[number], atol=1e-5)
+    contents = torch.cat([there[:, 1:between], there[:, between + 1 :]], dim=1)
+    assert contents.mean(dim=2).abs().max() < 1e-4
+    assert contents.std(dim=2, correction=0).sub(1).abs().max() < 0.01
+    # 68 places of 16 numbers: their deviation is known to 2 %.
+    assert places.std().item() == pytest.approx(1.0, abs=0.1)
+    assert marks.std().item() == pytest.approx(1.0, abs=0.5)
 
 
 def test_the_loss_is_the_labels_negative_log_likelihood() -> None:
