@@ -130,9 +130,7 @@ def _action(
 def _on_labels(
     request: TaskRequest, open_stream: OpenStream, tell: Tell | None
 ) -> tuple[TaskResult, ...]:
-    # Not of a recipe: what may be missing is said as for the frozen protocol.
-    of_videos = [each for each in request.overrides if each.startswith(_MISSING)]
-    of_recipe = [each for each in request.overrides if each not in of_videos]
+    of_recipe, allow_missing = _missing_allowed(request)
     recipe = (
         read_overrides(attentive_recipe(request.recipe or "vjepa-2x3"), of_recipe)
         if request.protocol == "attentive"
@@ -149,11 +147,18 @@ def _on_labels(
         trained=not is_untrained,
         folds=request.folds or None,
         group_scope=request.group_scope,
-        allow_missing=read_overrides(ActionTaskConfig(), of_videos).allow_missing,
+        allow_missing=allow_missing,
         seed=request.seed,
         open_stream=open_stream,
         tell=tell,
     )
+
+
+def _missing_allowed(request: TaskRequest) -> tuple[list[str], bool]:
+    """The overrides that are of a recipe, and what is said of all tasks as it is of frozen features."""
+    of_missing = [each for each in request.overrides if each.startswith(_MISSING)]
+    of_recipe = [each for each in request.overrides if each not in of_missing]
+    return of_recipe, read_overrides(ActionTaskConfig(), of_missing).allow_missing
 
 
 def _sound(
@@ -163,7 +168,7 @@ def _sound(
     task = sound_task(
         request.task, own_data=request.own_data, select_on_test=request.select_on_test
     )
-    overrides = list(request.overrides)
+    overrides, allow_missing = _missing_allowed(request)
     if isinstance(task, SpeechRecognition):
         of_decoder = [each for each in overrides if each.startswith(OF_DECODER)]
         overrides = [each for each in overrides if each not in of_decoder]
@@ -183,6 +188,7 @@ def _sound(
         seed=request.seed,
         open_states=cached_states,
         train_all=train_all if len(request.lrs) > 1 else None,
+        allow_missing=allow_missing,
         tell=tell,
     )
     notes = recipe_notes(recipe, task.recipe)

@@ -48,8 +48,8 @@ class TaskRequest:
     select_on_test: bool = False
     """Of verification and diarization: choose on the test, as the public toolkit does."""
     overrides: tuple[str, ...] = ()
-    """`key=value` of the task's own config or recipe; of action recognition by any protocol also
-    `allow_missing=true`, of superb/asr `decoder.lexicon=FILE` and the like."""
+    """`key=value` of the task's own config or recipe; of action recognition by any protocol and of
+    sound also `allow_missing=true`, of superb/asr `decoder.lexicon=FILE` and the like."""
     seed: int = 0
 
 

@@ -3,6 +3,7 @@ goes on where it was, and answers a person's mistakes in one line.
 """
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,23 @@ def test_a_second_call_reads_what_the_first_trained(tones: Path, tmp_path: Path)
     assert f"num_steps 40 ({own.num_steps}), eval_every 20 ({own.eval_every})" in note
     assert "lr" not in note
     assert head.stat().st_mtime < path.stat().st_mtime
+
+
+def test_what_cannot_be_decoded_is_told_at_once_and_left_out_if_one_says_so(
+    tones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "tones"
+    shutil.copytree(tones, root)
+    (root / "test/low/3.wav").write_bytes(b"no sound")
+    arguments = ["--task", "sound_folder", "--root", str(root), "-o", str(tmp_path / "o"), *_SHORT]
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["evaluate", "logmel-no-cmvn", *arguments])
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith("avrep: 1 of 40 recordings cannot be decoded: ")
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["evaluate", "logmel-no-cmvn", *arguments, "--set", "allow_missing=true"])
+    (path,) = tmp_path.glob("o/results/*.json")
+    assert json.loads(path.read_text())["data"]["num_test"] == 15
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from avrep.errors import MediaError
 from avrep.evaluation.sound.recordings import Recording, read_wave
 from avrep.evaluation.sound.sound_task import SoundTask
 from avrep.evaluation.sound.states import Crop, Prepare, cut_start, states_of
@@ -96,22 +97,30 @@ class CachedStates:
 
     def fill(
         self, recordings: Sequence[Recording], progress: Callable[[int, int], None] | None = None
-    ) -> None:
+    ) -> dict[Recording, str]:
         """Compute what is not there yet, until the limit is reached.
 
         Args:
             recordings: all that will be asked for.
             progress: told (recordings done, recordings in all).
+
+        Returns:
+            Those that cannot be decoded, and why. Beyond the limit nothing is decoded, nor found out.
         """
         self._num_left_out = 0
         is_full = False
+        damaged: dict[Recording, str] = {}
         for number, recording in enumerate(recordings):
             place = self._place(recording)
             if not place.is_file():
-                is_full = is_full or not self._write(place, self._compute(recording))
+                try:
+                    is_full = is_full or not self._write(place, self._compute(recording))
+                except MediaError as error:
+                    damaged[recording] = error.reason
                 self._num_left_out += is_full
             if progress:
                 progress(number + 1, len(recordings))
+        return damaged
 
     def without_encoder(self, recordings: Sequence[Recording]) -> "CachedStates":
         """The same for other processes, which need no encoder if all the recordings are on disk."""

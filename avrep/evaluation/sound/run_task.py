@@ -10,6 +10,8 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
+from avrep.errors import ConfigError
+from avrep.evaluation.action.lists import counted, refuse
 from avrep.evaluation.sound.cached_states import CachedStates
 from avrep.evaluation.sound.head import HeadRecipe
 from avrep.evaluation.sound.head_training import Probe, TrainedProbe, predict, train_probe
@@ -79,10 +81,38 @@ class SoundRun(Generic[E, P]):
         data = self.data
         return [each.recording for each in (*data.train, *data.valid, *data.test)]
 
-    def fill_states(self) -> None:
-        """Compute the hidden states that are to be kept on disk, if any are."""
-        if isinstance(self.read_states, CachedStates):
-            self.read_states.fill(self.recordings, self._said("computing hidden states"))
+    def fill_states(self, *, allow_missing: bool = False) -> "SoundRun[E, P]":
+        """Compute the hidden states that are to be kept on disk, if any are.
+
+        Args:
+            allow_missing: leave out recordings that cannot be decoded; a note tells of them.
+
+        Returns:
+            The run on what can be heard.
+
+        Raises:
+            ConfigError: there are recordings that cannot be decoded, and they are not to be left out;
+                or nothing of train, validation or test would be left.
+        """
+        if not isinstance(self.read_states, CachedStates):
+            return self
+        heard = self.recordings
+        damaged = self.read_states.fill(heard, self._said("computing hidden states"))
+        if not damaged:
+            return self
+        # Of a file that is cut into several recordings it is said once.
+        reasons = list(dict.fromkeys(damaged.values()))
+        what = f"of {len({each.path for each in heard})} recordings cannot be decoded"
+        if not allow_missing:
+            mend = "fetch them again, or leave them out by --set allow_missing=true"
+            refuse(reasons, what, mend)
+        told = counted(reasons, f"{what} and were left out, as allowed")
+        data = self.task.without(self.data, damaged)
+        if not all((data.train, data.valid, data.test)):
+            raise ConfigError(
+                f"{self.task.name}: {told}; nothing is left to train, choose or test on"
+            )
+        return replace(self, data=replace(data, notes=(*data.notes, told)))
 
     def to_send(self) -> "SoundRun[E, P]":
         """The same for another process: without what it does not need, or cannot take."""
@@ -135,6 +165,7 @@ def run_sound_task(
     seed: int = 0,
     open_states: OpenStates | None = None,
     train_all: TrainAll | None = None,
+    allow_missing: bool = False,
     tell: Tell | None = None,
 ) -> tuple[TaskResult, ...]:
     """Measure an encoder by a task: train the head, choose on the validation part, test once.
@@ -150,13 +181,15 @@ def run_sound_task(
         seed: of the head's weights and of all draws.
         open_states: how hidden states are had, such as `cached_states`; computed each time if None.
         train_all: how several heads are trained; one after another if None.
+        allow_missing: see `SoundRun.fill_states`.
         tell: told how far it is.
 
     Returns:
         A result for each of the task's parts, and where the task has one, one over all of them, last.
 
     Raises:
-        ConfigError: see `SoundTask.read`.
+        ConfigError: see `SoundTask.read` and `SoundRun.fill_states`.
+        MediaError: a recording cannot be decoded, where states are computed each time.
     """
     task = task.at_rate(upstream.frame_samples)
     recipe = recipe or task.recipe
@@ -166,7 +199,7 @@ def run_sound_task(
     results: list[TaskResult] = []
     tested: list[MeasuredPart[E, P]] = []
     for part in task.parts():
-        run = SoundRun(
+        run: SoundRun[E, P] = SoundRun(
             task=task,
             data=task.read(root, part),
             upstream=upstream,
@@ -174,7 +207,7 @@ def run_sound_task(
             seed=seed,
             folder=folder / part.replace(" ", "-") if part else folder,
             tell=tell,
-        )
+        ).fill_states(allow_missing=allow_missing)
         result, predictions = _measure(run, recipe, lrs, train_all)
         results.append(result)
         tested.append(MeasuredPart(data=run.data, predictions=tuple(predictions)))
@@ -190,13 +223,12 @@ def measure_part(
     train_all: TrainAll | None = None,
 ) -> TaskResult:
     """One part of a task: a head at each rate, the best one tested. See `run_sound_task`."""
-    return _measure(run, recipe, lrs, train_all)[0]
+    return _measure(run.fill_states(), recipe, lrs, train_all)[0]
 
 
 def _measure(
     run: SoundRun[E, P], recipe: HeadRecipe, lrs: Sequence[float], train_all: TrainAll | None
 ) -> tuple[TaskResult, list[P]]:
-    run.fill_states()
     tried = [recipe.model_copy(update={"lr": lr}) for lr in lrs] or [recipe]
     if train_all is not None:
         train_all(run, tried)

@@ -2,7 +2,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Generic, Self, TypeVar
@@ -128,6 +128,14 @@ class SoundTask(ABC, Generic[E, P]):
         """Says what `prepare` does: the same for tasks whose recordings come out the same."""
         is_plain = type(self).prepare is SoundTask.prepare
         return "as they are" if is_plain else f"{self.name} {self.version}"
+
+    def without(self, data: SoundData[E], gone: Collection[Recording]) -> SoundData[E]:
+        """The data set without some recordings, and without what is asked of these."""
+        train, valid, test = (
+            tuple(example for example in side if example.recording not in gone)
+            for side in (data.train, data.valid, data.test)
+        )
+        return replace(data, train=train, valid=valid, test=test)
 
     @abstractmethod
     def build_head(self, width: int, data: SoundData[E]) -> Head[E, P]:

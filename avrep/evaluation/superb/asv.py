@@ -1,6 +1,6 @@
 """SUPERB's speaker verification: x-vectors on a frozen encoder, equal error rate of VoxCeleb1's trials."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal, Self
@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from avrep.evaluation.sound.head import HeadRecipe
+from avrep.evaluation.sound.recordings import Recording
 from avrep.evaluation.sound.sound_task import SoundData, SoundTask
 from avrep.evaluation.superb.held_out_speakers import hold_out_speakers
 from avrep.evaluation.superb.sox_effects import gain, trim_silence
@@ -96,6 +97,24 @@ class SpeakerVerification(SoundTask[VerificationExample, Tensor]):
             test=test,
             notes=(_CHOSEN[self.select_on], *_NOTES, *corpus.notes),
         )
+
+    def without(
+        self, data: SoundData[VerificationExample], gone: Collection[Recording]
+    ) -> SoundData[VerificationExample]:
+        """Trials go with either of their recordings."""
+        keys = {recording.key for recording in gone}
+        left = SoundTask.without(self, data, gone)
+        valid, test = (
+            tuple(
+                replace(
+                    example,
+                    trials=tuple(pair for pair in example.trials if pair[1].second not in keys),
+                )
+                for example in side
+            )
+            for side in (left.valid, left.test)
+        )
+        return replace(left, valid=valid, test=test)
 
     def prepare(self, wave: Tensor) -> Tensor:
         return trim_silence(gain(wave))

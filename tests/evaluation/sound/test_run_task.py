@@ -1,5 +1,6 @@
 """Proves a task from its folder to its result: sounds whose classes an encoder can hear."""
 
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -121,6 +122,46 @@ def test_other_data_and_seeds_have_heads_of_their_own(root: Path, tmp_path: Path
     run_sound_task(SoundFolder(), Moments(), other, tmp_path, recipe=recipe)
     run_sound_task(SoundFolder(), Moments(2.0), root, tmp_path, recipe=recipe)
     assert len(list(tmp_path.glob("head-lr*/head.safetensors"))) == 4
+
+
+def test_recordings_that_cannot_be_decoded_are_all_told_and_left_out_where_that_is_allowed(
+    root: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(root, tmp_path / "tones")
+    broken = [tmp_path / "tones" / name for name in ("test/loud/0.wav", "train/quiet/3.wav")]
+    for path in broken:
+        path.write_bytes(b"no sound")
+    task, out = SoundFolder(), tmp_path / "out"
+
+    def measure(*, allow_missing: bool) -> TaskResult:
+        (result,) = run_sound_task(
+            task,
+            Moments(),
+            tmp_path / "tones",
+            out,
+            recipe=_RECIPE,
+            open_states=cached_states,
+            allow_missing=allow_missing,
+        )
+        return result
+
+    with pytest.raises(ConfigError, match=r"^2 of 28 recordings cannot be decoded: ") as error:
+        measure(allow_missing=False)
+    assert all(str(path) in str(error.value) for path in broken)
+    assert str(error.value).endswith("leave them out by --set allow_missing=true")
+    result = measure(allow_missing=True)
+    facts = result.data
+    assert (facts.num_train + facts.num_valid, facts.num_test) == (15, 11)
+    (note,) = [note for note in result.notes if "left out, as allowed" in note]
+    assert note.startswith("2 of 28 recordings cannot be decoded and were left out, as allowed: ")
+    assert result.metrics[0].num_items == 11
+    shutil.rmtree(tmp_path / "tones" / "test" / "loud")
+    loud = tmp_path / "tones" / "test" / "loud" / "0.wav"
+    loud.parent.mkdir()
+    for path in (loud, *(tmp_path / "tones" / "test" / "quiet").iterdir()):
+        path.write_bytes(b"no sound")
+    with pytest.raises(ConfigError, match="nothing is left to train, choose or test on"):
+        measure(allow_missing=True)
 
 
 def test_a_run_is_sent_without_its_encoder(root: Path, tmp_path: Path) -> None:

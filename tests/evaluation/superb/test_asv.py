@@ -10,7 +10,7 @@ import torch
 
 from avrep.evaluation.sound.head import HeadRecipe
 from avrep.evaluation.sound.run_task import run_sound_task
-from avrep.evaluation.superb.asv import SpeakerVerification, score_trials
+from avrep.evaluation.superb.asv import SpeakerVerification, score_trials, trials_of
 from avrep.evaluation.task_result import TaskResult
 from avrep.evaluation.verification import equal_error_rate, error_curve
 from tests.evaluation.superb.voices import Bands, voice, write_sound
@@ -98,6 +98,22 @@ def test_what_the_head_is_chosen_on(tree: Path, task: SpeakerVerification) -> No
     assert public.valid == public.test == held.test
     assert public.notes[0].startswith("CHOSEN ON THE TEST")
     assert public.facts.digest != held.facts.digest
+
+
+def test_trials_go_with_either_of_their_recordings(tree: Path, task: SpeakerVerification) -> None:
+    data = task.read(tree, "")
+    trials = trials_of(data.test)
+    gone = data.test[1].recording
+    left = task.without(data, {gone})
+    assert [each.recording for each in left.test] == [
+        each.recording for each in data.test if each.recording != gone
+    ]
+    kept = [trial for trial in trials if gone.key not in (trial.first, trial.second)]
+    assert 0 < len(kept) < len(trials)
+    assert trials_of(left.test) == kept
+    vectors = list(torch.eye(len(left.test)))
+    scores, _, _ = score_trials(left.test, vectors)
+    assert len(scores) == len(kept)
 
 
 def test_scores_are_cosines_in_the_lists_order(tree: Path, task: SpeakerVerification) -> None:
