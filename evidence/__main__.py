@@ -1,4 +1,7 @@
-"""`python -m evidence`: train each objective for some minutes, measure, write docs/evidence.md."""
+"""`python -m evidence`: train each objective for some minutes, measure, write docs/evidence.md.
+
+What the page tells of methods that are not named stays as it is.
+"""
 
 import argparse
 from dataclasses import replace

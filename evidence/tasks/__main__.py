@@ -1,5 +1,5 @@
 """`python -m evidence.tasks`: every evaluator, by its command, on real recordings; writes
-docs/evaluators.md.
+docs/evaluators.md. What the page tells of checks that are not named stays as it is.
 """
 
 import argparse
