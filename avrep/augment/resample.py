@@ -5,6 +5,7 @@ weights of an antialiasing triangle filter, the one behind bilinear `antialias=T
 torch and Pillow; a mirror image is the same matrix with its rows reversed.
 """
 
+from collections.abc import Callable
 from typing import Annotated
 
 import numpy as np
@@ -39,7 +40,13 @@ def resample_matrices(lengths: Lengths, out_px: int, device: torch.device) -> to
     return (weights / weights.sum(dim=2, keepdim=True)).float()
 
 
-def crop_resize(video: torch.Tensor, boxes_px: Boxes, flip: Flags, out_px: int) -> torch.Tensor:
+def crop_resize(
+    video: torch.Tensor,
+    boxes_px: Boxes,
+    flip: Flags,
+    out_px: int,
+    change: Callable[[int, torch.Tensor], torch.Tensor] | None = None,
+) -> torch.Tensor:
     """Crop each clip to its box, resize the crop to a square and mirror it where asked.
 
     Clips are taken one at a time, so that the result for a clip is the same, to the bit, in any
@@ -50,6 +57,8 @@ def crop_resize(video: torch.Tensor, boxes_px: Boxes, flip: Flags, out_px: int) 
         boxes_px: (top, left, height, width) of each clip's crop, in whole pixels.
         flip: which clips come out mirrored, left for right.
         out_px: side of the square that comes out.
+        change: called with a clip's number and its frames, uint8[t h w 3], gives those that are
+            cropped, of which no more than the clip's box must be there; None: the frames as they are.
 
     Returns:
         float32[b 3 t out_px out_px] in [0, 1], up to rounding.
@@ -61,7 +70,8 @@ def crop_resize(video: torch.Tensor, boxes_px: Boxes, flip: Flags, out_px: int) 
     rows = resample_matrices(sides[:, 0], out_px, video.device) / 255
     columns = resample_matrices(sides[:, 1], out_px, video.device)
     for i, (top, left, height, width) in enumerate(boxes_px.tolist()):
-        crop = video[i, :, top : top + height, left : left + width]
+        frames = video[i] if change is None else change(i, video[i])
+        crop = frames[:, top : top + height, left : left + width]
         # Bytes are cheaper to reorder than floats.
         planes = crop.permute(3, 0, 1, 2).contiguous().float()
         across = columns[i, :, :width]

@@ -16,6 +16,7 @@ from avrep.augment.colour import (
     solarize_,
     turn_hue_,
 )
+from avrep.augment.erase import erase_
 from avrep.augment.resample import crop_resize
 from avrep.augment.video_config import VideoAugmentConfig
 from avrep.augment.video_params import Flags, Floats, VideoParams
@@ -31,6 +32,9 @@ def augment_video(
     group: int | None = None,
 ) -> torch.Tensor:
     """Crop, resize, flip, change colours, blur, solarise and normalise each clip.
+
+    Before all that come RandAugment's operations, on the clip's own whole frames as they are, in
+    bytes, and after it comes erasing, where the config has them.
 
     The order, and the ranges in `cvrl_view`, are those of CVRL's released code (arXiv 2008.03800),
     with two differences: the resize is antialiased, and its result is not cut to bytes. Each clip
@@ -54,7 +58,8 @@ def augment_video(
     _check(video, params)
     if group is None:
         group = 1 if video.device.type == "cpu" else 16
-    clips = crop_resize(video, params.boxes_px, params.flip, config.crop_px)
+    change = partial(_operated, params) if config.rand_augment is not None else None
+    clips = crop_resize(video, params.boxes_px, params.flip, config.crop_px, change)
     _jitter_(clips, params, group)
     _apply_(make_gray_, clips, params.gray, group)
     if config.blur_radius_px > 0:
@@ -62,7 +67,19 @@ def augment_video(
         _apply_(blur, clips, params.blur, group, params.blur_sigma_px)
     _apply_(solarize_, clips, params.solarize, group)
     normalize_(clips, config.mean, config.std)
+    erase_(clips, params.erased_px, params.noise_seed)
     return clips
+
+
+def _operated(params: VideoParams, row: int, frames: torch.Tensor) -> torch.Tensor:
+    """uint8[t h w 3] of uint8[t h w 3], less what is padding."""
+    # Seconds, which nobody pays who has no RandAugment.
+    from avrep.augment.rand_operations import apply_operations
+
+    height, width = params.size_px[row].tolist()
+    planes = frames[:, :height, :width].permute(0, 3, 1, 2)
+    changed = apply_operations(planes, params.operations[row], params.strengths[row])
+    return changed.permute(0, 2, 3, 1)
 
 
 def _jitter_(clips: torch.Tensor, params: VideoParams, group: int) -> None:

@@ -1,37 +1,29 @@
 """What happens to a training clip, and the two published views of CVRL."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from avrep.augment.erase import EraseConfig
+from avrep.augment.rand_augment import RandAugmentConfig
+from avrep.augment.ranges import AreaRange, Positive, PositiveRange
 from avrep.frozen import FrozenConfig
-
-
-def _ascending(low_high: tuple[float, float]) -> tuple[float, float]:
-    if low_high[0] > low_high[1]:
-        raise ValueError(f"{low_high} must be (low, high) with low <= high")
-    return low_high
-
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
-_Positive = Annotated[float, Field(gt=0, le=1000)]
-_PositiveShare = Annotated[float, Field(gt=0, le=1)]
-_AreaRange = Annotated[tuple[_PositiveShare, _PositiveShare], AfterValidator(_ascending)]
-_PositiveRange = Annotated[tuple[_Positive, _Positive], AfterValidator(_ascending)]
 
 
 class VideoAugmentConfig(FrozenConfig):
-    """Random crop, flip, colour, blur and solarisation of clips.
+    """Random crop, flip, colour, blur and solarisation of clips; RandAugment and random erasing.
 
     The defaults are the first view of CVRL (arXiv 2008.03800; its released code) at 224 pixels.
     """
 
     crop_px: int = Field(default=224, ge=8, le=1024)
     """Side of the square frames that come out."""
-    area: _AreaRange = (0.3, 1.0)
+    area: AreaRange = (0.3, 1.0)
     """Range of the crop's share of the frame's area."""
-    aspect: _PositiveRange = (0.5, 2.0)
+    aspect: PositiveRange = (0.5, 2.0)
     """Range of the crop's width divided by its height."""
     flip_probability: _Share = 0.5
     """Chance of a mirror image, left for right."""
@@ -49,14 +41,23 @@ class VideoAugmentConfig(FrozenConfig):
     """Chance that colours become gray."""
     blur_probability: _Share = 1.0
     """Chance of a Gaussian blur."""
-    blur_sigma: _PositiveRange = (0.1, 2.0)
+    blur_sigma: PositiveRange = (0.1, 2.0)
     """Range of the blur's standard deviation, in pixels of the output."""
     solarize_probability: _Share = 0.0
     """Chance that values from 0.5 up are inverted."""
     mean: tuple[_Finite, _Finite, _Finite] = (0.5, 0.5, 0.5)
     """Subtracted from the red, green and blue values, which lie in [0, 1]."""
-    std: tuple[_Positive, _Positive, _Positive] = (0.5, 0.5, 0.5)
+    std: tuple[Positive, Positive, Positive] = (0.5, 0.5, 0.5)
     """What they are then divided by; with the defaults the output lies in [-1, 1]."""
+    rand_augment: RandAugmentConfig | None = None
+    """Of whole frames, before they are cropped; None: none."""
+    erase: EraseConfig | None = None
+    """Of what comes out, after all else; None: none."""
+
+    @model_serializer(mode="wrap")
+    def _say_what_there_is(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Digests of configs from before these two came still hold.
+        return {name: value for name, value in dump(self).items() if value is not None}
 
     @property
     def blur_radius_px(self) -> int:

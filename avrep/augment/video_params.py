@@ -13,6 +13,8 @@ from typing import Annotated
 import numpy as np
 import numpy.typing as npt
 
+from avrep.augment.erase import NOTHING, draw_erased
+from avrep.augment.rand_augment import draw_operations
 from avrep.augment.video_config import VideoAugmentConfig
 
 _BOX_TRIES = 10
@@ -25,6 +27,8 @@ Floats = Annotated[npt.NDArray[np.float32], "b"]
 class VideoParams:
     """What `augment_video` does to each clip of a batch."""
 
+    size_px: Annotated[npt.NDArray[np.int32], "b 2"]
+    """Height and width of the clip's own frames."""
     boxes_px: Annotated[npt.NDArray[np.int32], "b 4"]
     """Crop as (top, left, height, width), inside the clip's own frames."""
     flip: Flags
@@ -43,6 +47,14 @@ class VideoParams:
     blur: Flags
     blur_sigma_px: Floats
     solarize: Flags
+    operations: Annotated[npt.NDArray[np.int64], "b n"]
+    """RandAugment's, in their order, see `rand_augment.draw_operations`; n is 0 where there is none."""
+    strengths: Annotated[npt.NDArray[np.float64], "b n"]
+    """Of the operations."""
+    erased_px: Annotated[npt.NDArray[np.int32], "b 4"]
+    """Rectangle of the frames that come out as (top, left, height, width); no area: none is erased."""
+    noise_seed: Annotated[npt.NDArray[np.int64], "b"]
+    """Of the noise in the rectangle."""
 
 
 def draw_video_params(
@@ -64,7 +76,8 @@ def draw_video_params(
         raise ValueError(f"{len(size_px)} clips but {len(rngs)} generators")
     if len(size_px) and size_px.min() < 1:
         raise ValueError(f"sizes must be at least 1 pixel, got {size_px.min()}")
-    # Per clip: five chances, five strengths, the order, and last the box, which may take more draws.
+    # Per clip: five chances, five strengths, the order, and the box, which may take more draws; then
+    # what came later, of which a config that has none draws nothing.
     chances = np.array([rng.random(5) for rng in rngs]).reshape(-1, 5)
     strengths = np.array([rng.random(5) for rng in rngs]).reshape(-1, 5)
     orders = np.array([rng.permutation(4) for rng in rngs], dtype=np.int64).reshape(-1, 4)
@@ -72,12 +85,18 @@ def draw_video_params(
         random_box(int(height), int(width), config, rng)
         for (height, width), rng in zip(size_px, rngs, strict=True)
     ]
+    operations, how_strong = _draw_operations(config, rngs)
+    erased = [
+        (NOTHING, 0) if config.erase is None else draw_erased(config.erase, config.crop_px, rng)
+        for rng in rngs
+    ]
     flip, jitter, gray, blur, solarize = (chances < _probabilities(config)).T
     low, high = _strength_ranges(config)
     brightness, contrast, saturation, hue, sigma_px = (
         (low + (high - low) * strengths).astype(np.float32).T
     )
     return VideoParams(
+        size_px=np.asarray(size_px, np.int32),
         boxes_px=np.array(boxes, dtype=np.int32).reshape(-1, 4),
         flip=flip,
         jitter=jitter,
@@ -90,6 +109,10 @@ def draw_video_params(
         blur=blur,
         blur_sigma_px=sigma_px,
         solarize=solarize,
+        operations=operations,
+        strengths=how_strong,
+        erased_px=np.array([box for box, _ in erased], np.int32).reshape(-1, 4),
+        noise_seed=np.array([seed for _, seed in erased], np.int64),
     )
 
 
@@ -116,6 +139,19 @@ def random_box(
     width = min(width_px, max(1, round(height_px * widest)))
     height = min(height_px, max(1, round(width_px / narrowest)))
     return (height_px - height) // 2, (width_px - width) // 2, height, width
+
+
+def _draw_operations(
+    config: VideoAugmentConfig, rngs: Sequence[np.random.Generator]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    if config.rand_augment is None:
+        return np.zeros((len(rngs), 0), np.int64), np.zeros((len(rngs), 0))
+    law = config.rand_augment
+    drawn = [draw_operations(law, rng) for rng in rngs]
+    operations = np.array([numbers for numbers, _ in drawn], np.int64)
+    strengths = np.array([own for _, own in drawn], np.float64)
+    form = (len(rngs), law.num_operations)
+    return operations.reshape(form), strengths.reshape(form)
 
 
 def _probabilities(config: VideoAugmentConfig) -> npt.NDArray[np.float64]:

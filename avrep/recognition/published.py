@@ -5,7 +5,9 @@ what avrep does otherwise, its `differs` says; every result carries it. Publishe
 their epoch on the test split; here that is never done.
 """
 
+from avrep.augment.erase import EraseConfig
 from avrep.augment.mixing import MixingConfig
+from avrep.augment.rand_augment import RandAugmentConfig
 from avrep.augment.video_config import VideoAugmentConfig
 from avrep.errors import ConfigError
 from avrep.recognition.recipe import FinetuneRecipe, crop_and_flip
@@ -99,19 +101,23 @@ def videomae_ucf101() -> FinetuneRecipe:
     AdamW, 5e-4 for 256 videos: run_class_finetuning.py multiplies it by the batch of 128 videos (8 x
     16) divided by 256, and the final rate 1e-5 too. Each video gives two clips. Betas 0.9 and 0.999,
     weight decay 0.05, layer decay 0.7, 100 epochs, 5 of warm-up from 0; drop path 0.2, dropout 0.5,
-    label smoothing 0.1, mixup 0.8, CutMix 1; the head starts at a thousandth of 0.02. 16 frames at
-    stride 4, 224 pixels; 5 clips x 3 crops.
+    label smoothing 0.1, mixup 0.8, CutMix 1; RandAugment rand-m7-n4-mstd0.5-inc1 and random erasing
+    0.25, both by default there; the head starts at a thousandth of 0.02. 16 frames at stride 4, 224
+    pixels; 5 clips x 3 crops.
     """
+    augment = crop_and_flip(224).model_copy(
+        update={"rand_augment": RandAugmentConfig(), "erase": EraseConfig()}
+    )
     return FinetuneRecipe(
         name="videomae-ucf101",
         differs=(
             _CHOSEN,
-            "no RandAugment (rand-m7-n4-mstd0.5-inc1) and no random erasing (0.25)",
+            "RandAugment sees frames scaled to a short side of 256 pixels, there as they are stored",
             "mixup and CutMix are drawn for each clip, there for each batch of a GPU",
             "tokens are normed before their mean, there after it",
         ),
         clip=ClipConfig(num_frames=16, stride=4),
-        augment=_imagenet(crop_and_flip(224)),
+        augment=_imagenet(augment),
         draws_per_visit=2,
         mixing=MixingConfig(),
         label_smoothing=0.1,

@@ -11,9 +11,12 @@ import pytest
 import torch
 from matplotlib import colors
 from PIL import Image
-from scipy import ndimage
+from scipy import ndimage, stats
 from torch.nn.functional import interpolate
 
+from avrep.augment.erase import EraseConfig
+from avrep.augment.rand_augment import RandAugmentConfig
+from avrep.augment.rand_operations import apply_operations
 from avrep.augment.video import augment_video
 from avrep.augment.video_config import VideoAugmentConfig, cvrl_view
 from avrep.augment.video_params import VideoParams, draw_video_params
@@ -26,6 +29,13 @@ EVERYTHING = VideoAugmentConfig(
     solarize_probability=0.5,
     mean=(0.48, 0.46, 0.41),
     std=(0.23, 0.22, 0.25),
+)
+# All operations made, so that six clips have two dozen of them; every other clip loses a rectangle.
+STRONG = EVERYTHING.model_copy(
+    update={
+        "rand_augment": RandAugmentConfig(probability=1.0),
+        "erase": EraseConfig(probability=0.5),
+    }
 )
 NOTHING = VideoAugmentConfig(
     crop_px=48,
@@ -101,7 +111,36 @@ def test_equals_the_restatement(seed: int):
         np.testing.assert_allclose(ours[i].permute(1, 2, 3, 0).numpy(), expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("config", [EVERYTHING, cvrl_view(1, 32), cvrl_view(2, 32)])
+@pytest.mark.parametrize("seed", range(4))
+def test_operations_come_first_and_erasing_last(seed: int):
+    video, params = smooth_clips(SIZES), draw(STRONG, seed)
+    ours = augment_video(video, params, STRONG)
+    first = video.clone()
+    for i, (height, width) in enumerate(SIZES.tolist()):
+        own = video[i, :, :height, :width].permute(0, 3, 1, 2)
+        changed = apply_operations(own, params.operations[i], params.strengths[i])
+        first[i, :, :height, :width] = changed.permute(0, 2, 3, 1)
+    expected = augment_video(first, draw(EVERYTHING, seed), EVERYTHING)
+    for i, (top, left, height, width) in enumerate(params.erased_px.tolist()):
+        box = (i, slice(None), slice(None), slice(top, top + height), slice(left, left + width))
+        if height * width:
+            assert (ours[box] != expected[box]).all()
+            assert stats.kstest(ours[box].flatten().numpy(), "norm").pvalue > 1e-4
+        ours[box] = expected[box] = 0
+    assert torch.equal(ours, expected)
+
+
+def test_operations_and_erasing_that_never_happen_change_nothing_to_the_bit():
+    never = {
+        "rand_augment": RandAugmentConfig(probability=0.0),
+        "erase": EraseConfig(probability=0.0),
+    }
+    config, video = EVERYTHING.model_copy(update=never), smooth_clips(SIZES)
+    without = augment_video(video, draw(EVERYTHING, 3), EVERYTHING)
+    assert torch.equal(augment_video(video, draw(config, 3), config), without)
+
+
+@pytest.mark.parametrize("config", [EVERYTHING, STRONG, cvrl_view(1, 32), cvrl_view(2, 32)])
 def test_alone_equals_in_a_batch_to_the_bit(config: VideoAugmentConfig):
     video = smooth_clips(SIZES)
     together = augment_video(video, draw(config, 3), config)
@@ -121,16 +160,17 @@ def test_grouping_changes_nothing_to_the_bit(group: int):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_still_clips_stay_still(seed: int):
+    config = STRONG.model_copy(update={"erase": None})
     still = smooth_clips(SIZES)[:, :1].expand(-1, 5, -1, -1, -1)
-    out = augment_video(still, draw(EVERYTHING, seed), EVERYTHING)
+    out = augment_video(still, draw(config, seed), config)
     torch.testing.assert_close(out, out[:, :, :1].expand_as(out), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_padding_never_shows(seed: int):
-    params = draw(EVERYTHING, seed)
-    black = augment_video(smooth_clips(SIZES, padding=0), params, EVERYTHING)
-    white = augment_video(smooth_clips(SIZES, padding=255), params, EVERYTHING)
+    params = draw(STRONG, seed)
+    black = augment_video(smooth_clips(SIZES, padding=0), params, STRONG)
+    white = augment_video(smooth_clips(SIZES, padding=255), params, STRONG)
     assert torch.equal(black, white)
 
 
@@ -146,7 +186,7 @@ def test_nothing_asked_is_a_change_of_scale_only():
 def test_bytes_that_come_in_are_left_alone():
     video = smooth_clips(SIZES)
     before = video.clone()
-    augment_video(video, draw(EVERYTHING, 0), EVERYTHING)
+    augment_video(video, draw(STRONG, 0), STRONG)
     assert torch.equal(video, before)
 
 

@@ -13,10 +13,13 @@ from pydantic import ValidationError
 from scipy import stats
 from torchvision.transforms import RandomResizedCrop
 
+from avrep.augment.erase import EraseConfig
+from avrep.augment.rand_augment import RandAugmentConfig
 from avrep.augment.video_config import VideoAugmentConfig, cvrl_view
 from avrep.augment.video_params import VideoParams, draw_video_params, random_box
 
 CONFIG = VideoAugmentConfig()
+WITH_LATER = VideoAugmentConfig(rand_augment=RandAugmentConfig(), erase=EraseConfig())
 
 
 def many(config: VideoAugmentConfig, draws: int, seed: int = 0) -> VideoParams:
@@ -135,12 +138,13 @@ def test_draws_are_not_tied_to_one_another():
     assert np.abs(correlation - np.eye(len(columns))).max() < 0.08
 
 
-def test_a_clip_depends_on_its_own_generator_only():
+@pytest.mark.parametrize("config", [CONFIG, WITH_LATER])
+def test_a_clip_depends_on_its_own_generator_only(config: VideoAugmentConfig):
     size_px = np.array([[48, 64], [100, 60], [31, 200]], np.int32)
 
     def draw(rows: list[int]) -> VideoParams:
         return draw_video_params(
-            CONFIG, size_px[rows], [np.random.default_rng(row) for row in rows]
+            config, size_px[rows], [np.random.default_rng(row) for row in rows]
         )
 
     together = draw([0, 1, 2])
@@ -160,10 +164,40 @@ def test_changing_a_chance_moves_no_other_draw():
     assert two.flip.all()
 
 
+def test_randaugment_and_erasing_move_no_other_draw():
+    one, two = many(CONFIG, 50), many(WITH_LATER, 50)
+    later = {"operations", "strengths", "erased_px", "noise_seed"}
+    for field in dataclasses.fields(VideoParams):
+        if field.name not in later:
+            np.testing.assert_array_equal(getattr(one, field.name), getattr(two, field.name))
+    assert one.operations.shape == one.strengths.shape == (50, 0)
+    assert not one.erased_px.any()
+    assert two.operations.shape == two.strengths.shape == (50, 4)
+    assert two.erased_px.any()
+
+
+def test_what_is_off_is_not_written():
+    # Configs, and digests of them, are as they were before there was RandAugment or erasing.
+    assert CONFIG.model_dump().keys().isdisjoint({"rand_augment", "erase"})
+    assert "rand_augment" not in CONFIG.model_dump_json()
+    dumped = WITH_LATER.model_dump(mode="json")
+    assert dumped["rand_augment"] == {
+        "num_operations": 4,
+        "magnitude": 7.0,
+        "magnitude_std": 0.5,
+        "probability": 0.5,
+    }
+    assert dumped["erase"] == {"probability": 0.25, "area": [0.02, 1 / 3], "aspect": [0.3, 1 / 0.3]}
+    for config in (CONFIG, WITH_LATER):
+        assert VideoAugmentConfig.model_validate(config.model_dump()) == config
+        assert VideoAugmentConfig.model_validate_json(config.model_dump_json()) == config
+
+
 def test_an_empty_batch_is_fine():
-    params = draw_video_params(CONFIG, np.zeros((0, 2), np.int32), [])
-    assert params.boxes_px.shape == (0, 4)
-    assert params.flip.shape == (0,)
+    for config in (CONFIG, WITH_LATER):
+        params = draw_video_params(config, np.zeros((0, 2), np.int32), [])
+        assert params.boxes_px.shape == params.erased_px.shape == (0, 4)
+        assert params.flip.shape == (0,)
 
 
 def test_wrong_calls_are_refused():

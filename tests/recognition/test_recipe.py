@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from avrep.augment.erase import EraseConfig
+from avrep.augment.rand_augment import RandAugmentConfig
 from avrep.errors import ConfigError
 from avrep.recognition.published import published_recipe, published_recipes
 from avrep.recognition.recipe import FinetuneRecipe, crop_and_flip
@@ -38,6 +40,21 @@ def test_vcop_crops_112_pixels_of_frames_of_4_to_3() -> None:
     augment = published_recipe("vcop").augment
     assert augment.area[0] * 128 * 171 == pytest.approx(112 * 112)
     assert augment.flip_probability == 0
+
+
+def test_videomae_alone_has_randaugment_and_erasing() -> None:
+    for name, recipe in published_recipes().items():
+        augment = recipe.augment
+        if name.startswith("videomae"):
+            # rand-m7-n4-mstd0.5-inc1 and reprob 0.25.
+            assert augment.rand_augment == RandAugmentConfig(
+                num_operations=4, magnitude=7, magnitude_std=0.5, probability=0.5
+            )
+            assert augment.erase == EraseConfig(
+                probability=0.25, area=(0.02, 1 / 3), aspect=(0.3, 1 / 0.3)
+            )
+        else:
+            assert augment.rand_augment is augment.erase is None
 
 
 def test_names_are_told_and_all_but_avreps_own_say_what_differs() -> None:
