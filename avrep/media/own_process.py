@@ -124,13 +124,33 @@ def _serve(function: Callable[..., Any], max_memory_bytes: int, pipe: Connection
 @contextlib.contextmanager
 def interrupts_for_parent_alone() -> Iterator[None]:
     """Processes that are started meanwhile pass over a terminal's Ctrl-C, which reaches all: the one
-    that started them knows what to do.
+    that started them knows what to do, when it has done starting them.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
+        with _interrupts_later():
+            yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Put an interrupt off. A mask does not: another thread takes the signal, and Python then
+    interrupts the main thread, whose half-started process would end in a traceback.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or handler is None:
+        yield
+        return
+    noted: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: noted.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if noted:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _end_with_parent() -> None:

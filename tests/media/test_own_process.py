@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from importlib import import_module
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from avrep.errors import MediaError
-from avrep.media.own_process import OwnProcess
+from avrep.media.own_process import OwnProcess, interrupts_for_parent_alone
 
 DEEDS = """
 import os, signal, time
@@ -132,3 +133,29 @@ def _state(pid: int) -> str:
         return Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return "(zombie)"
+
+
+def test_an_interrupt_waits_until_a_process_is_started() -> None:
+    """Sent to the process, so that any thread may take it: here one that waits does."""
+    done = threading.Event()
+    other = threading.Thread(target=done.wait)
+    other.start()
+    steps: list[str] = []
+
+    def start() -> None:
+        with interrupts_for_parent_alone():
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+            steps.append("started")
+        steps.append("went on")
+
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start()
+    finally:
+        done.set()
+        other.join()
+    assert steps == ["started"]
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
