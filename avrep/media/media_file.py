@@ -1,15 +1,18 @@
 """An opened container: its chosen streams, their common clock, and the bounds on reading it."""
 
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from fractions import Fraction
+from functools import cache
 from time import perf_counter
 from types import TracebackType
 from typing import BinaryIO, Self, cast, overload
 
 import av
+import av.codec
 import av.container
 import av.stream
+from av.codec.codec import UnknownCodecError
 from av.error import FFmpegError
 
 from avrep.errors import MediaError
@@ -28,6 +31,12 @@ _PICTURES = (
 # 16 kB. Packets of that size instead of some 2 kB make reading four times faster.
 _WAV_OPTIONS = {"max_probe_packets": "1", "max_size": "16384"}
 _WAV_MAGIC = (b"RIFF", b"RF64", b"BW64")
+# FFmpeg decodes a frame on opening to learn what these headers say all about: 10 ms of a 720p clip,
+# longer than two seconds of its sound take. Not of H.264 in Matroska, which states no time of
+# decoding: FFmpeg reckons it from the delay that it finds out so.
+_TOLD_BY_MP4 = frozenset({"h264", "hevc", "vp9"})
+_TOLD_BY_MATROSKA = frozenset({"vp9"})
+_MATROSKA_MAGIC = b"\x1a\x45\xdf\xa3"
 # A demuxer that fails this often in a row has lost the thread; what was read until then counts.
 _MAX_FAILURES_IN_A_ROW = 32
 # Ticks beyond any recording, and within what FFmpeg can reckon with.
@@ -216,7 +225,6 @@ class MediaFile:
         self._reader.seek(0)
         head = self._reader.read(12)
         self._reader.seek(0)
-        is_wav = head[:4] in _WAV_MAGIC and head[8:] == b"WAVE"
         try:
             self.container = av.open(
                 self._reader,
@@ -227,7 +235,7 @@ class MediaFile:
                 container_options={
                     "protocol_whitelist": "none",
                     "max_streams": str(self.limits.max_streams),
-                    **(_WAV_OPTIONS if is_wav else {}),
+                    **_options_for(head),
                 },
                 # FFmpeg decodes up to twenty frames to guess a delay that our decoder finds out by
                 # itself; key frames suffice for the rest (75 ms became 18 on a 720p phone clip).
@@ -268,6 +276,29 @@ class MediaFile:
             raise MediaError(
                 "limits", f"lasts {duration_s:.0f} s, over {self.limits.max_duration_s:.0f} s"
             )
+
+
+def _options_for(head: bytes) -> dict[str, str]:
+    """What spares FFmpeg work on opening a file that begins so."""
+    if head[:4] in _WAV_MAGIC and head[8:] == b"WAVE":
+        return _WAV_OPTIONS
+    if head[4:8] == b"ftyp":
+        return {"codec_whitelist": _all_decoders_but(_TOLD_BY_MP4)}
+    if head[:4] == _MATROSKA_MAGIC:
+        return {"codec_whitelist": _all_decoders_but(_TOLD_BY_MATROSKA)}
+    return {}
+
+
+@cache
+def _all_decoders_but(codecs: frozenset[str]) -> str:
+    """The decoders that FFmpeg may use on opening; it does not ask which ones avrep uses later."""
+    names: set[str] = set()
+    for name in av.codec.codecs_available:
+        with suppress(UnknownCodecError):
+            codec = av.codec.Codec(name, "r")
+            if codec.canonical_name not in codecs:
+                names.add(codec.name)
+    return ",".join(sorted(names))
 
 
 def time_base(stream: av.VideoStream | av.AudioStream) -> Fraction:

@@ -40,6 +40,7 @@ _LOUDEST = 1e3
 # array of such a frame ends the process.
 _MAX_PLANES = 8
 
+_PLAIN_FLOATS = ("flt", "fltp")
 _FULL_SCALE = {"u8": 2.0**7, "s16": 2.0**15, "s32": 2.0**31, "s64": 2.0**63}
 
 
@@ -305,14 +306,15 @@ def _mono(frame: av.AudioFrame) -> npt.NDArray[np.float32]:
         FFmpegError: the channels cannot be interleaved.
     """
     channels = frame.layout.nb_channels
+    if channels == 1 and frame.format.name in _PLAIN_FLOATS:
+        # PyAV stacks planes to make an array, which takes longer than to decode the frame.
+        return np.frombuffer(frame.planes[0], np.float32, frame.samples)
     if frame.format.is_planar and channels > _MAX_PLANES:
         frame = av.AudioResampler(format=frame.format.packed).resample(frame)[0]
     samples = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, channels).T
     kind = frame.format.packed.name
-    if channels == 1 and kind == "flt":
-        return samples[0]
     # Floats may hold anything; what is no number is made silence when the interval is whole.
     with np.errstate(invalid="ignore", over="ignore"):
         mono = (
