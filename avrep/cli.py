@@ -82,7 +82,10 @@ def index(
     for notice in summary.notices:
         print(notice)
     if summary.num_rejects:
-        print(f"{summary.num_rejects} files rejected, with reasons, in {summary.rejects}")
+        num_files = summary.num_items + summary.num_rejects
+        print(
+            f"{summary.num_rejects} of {num_files} files rejected, with reasons, in {summary.rejects}"
+        )
     if summary.num_passed_over:
         print(f"{summary.num_passed_over} files passed over: neither media nor .tar")
 

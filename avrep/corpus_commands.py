@@ -10,6 +10,7 @@ import typer
 from avrep.option_checks import on_this_machine
 
 Corpus = Annotated[Path, typer.Argument(help="A catalogue of avrep index.")]
+Root = Annotated[str | None, typer.Option(help="Where the files are now, if they moved.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="All cores if not given.")]
 
 
@@ -33,6 +34,7 @@ def pack(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a value of PackConfig."),
     ] = None,
+    root: Root = None,
     workers: Workers = None,
 ) -> None:
     """Write tar shards that decode fast, and the catalogue that points into them.
@@ -57,10 +59,15 @@ def pack(
         with waiting("starting Ray"):
             stack.enter_context(ray_session(workers or num_cores()))
         progress = stack.enter_context(count_progress("packing", "items"))
-        summary = pack_corpus(catalog, out, config, num_workers=workers, progress=progress)
+        summary = pack_corpus(
+            catalog, out, config, root=root, num_workers=workers, progress=progress
+        )
     print(f"{summary.num_items} items in {summary.num_shards} shards; catalogue {out / CATALOG}")
     if summary.num_rejects:
-        print(f"{summary.num_rejects} items rejected, with reasons, in {out / REJECTS}")
+        num_items = summary.num_items + summary.num_rejects
+        print(
+            f"{summary.num_rejects} of {num_items} items rejected, with reasons, in {out / REJECTS}"
+        )
     if summary.num_lost_frames or summary.num_bad_packets:
         print(
             f"{summary.num_bad_packets} damaged packets passed over and "
@@ -88,6 +95,7 @@ def label(
         bool, typer.Option("--standardise", help="Each item's features first; for few speakers.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the sample and of k-means.")] = 0,
+    root: Root = None,
     workers: Workers = None,
 ) -> None:
     """Give every frame of a corpus's sound a cluster, for HuBERT to tell from the frames around it.
@@ -113,7 +121,9 @@ def label(
         with waiting("starting Ray"):
             stack.enter_context(ray_session(workers or num_cores()))
         progress = stack.enter_context(count_progress("labelling", "items"))
-        summary = label_on_ray(catalog, out, config, num_workers=workers, progress=progress)
+        summary = label_on_ray(
+            catalog, out, config, root=root, num_workers=workers, progress=progress
+        )
     for line in summary.lines():
         print(line)
     print(f"labels in {out}; next: avrep train CONFIG --set objective.labels={out}")

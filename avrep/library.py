@@ -33,6 +33,7 @@ def stream_clips(
     short_side_px: int | None = None,
     seed: int = 0,
     num_decode_actors: int = 0,
+    root: str | None = None,
 ) -> Iterator[Batch]:
     """Clips of a catalogue's videos, shuffled each epoch, batch by batch.
 
@@ -46,6 +47,7 @@ def stream_clips(
         short_side_px: scale frames to this shorter side; as stored when None.
         seed: of the order and of the clips.
         num_decode_actors: Ray actors that decode; 0 decodes here, without Ray.
+        root: where the files are now, if they moved since they were indexed.
 
     Yields:
         Batches whose views are uint8[b t h w 3], padded below and right where sizes differ.
@@ -53,7 +55,7 @@ def stream_clips(
     Raises:
         ConfigError: no such catalogue, or fewer videos than a batch has.
     """
-    opened = Catalog.open(catalog)
+    opened = Catalog.open(catalog, root)
     spec = ViewSpec(sampler=sampler, geometry=Geometry(short_side_px=short_side_px))
     rows = usable_rows(opened, video=wants_video(spec), audio=wants_audio(spec))
     plan = Plan(seed=seed, rows=rows, global_batch=batch_size)

@@ -149,11 +149,11 @@ def test_index_inspect_and_a_recipes_sheet(
     done = avrep("index", str(synth_folder), "bad.mp4", "-o", "c.parquet")
     assert done.status == 0, done.stderr
     assert "26 items in c.parquet" in done.stdout
-    assert "1 files rejected" in done.stdout
+    assert "1 of 27 files rejected" in done.stdout
     assert "bad.mp4" in (tmp_path / "c.rejects.csv").read_text()
     done = avrep("index", "bad.mp4", "-o", "none.parquet")
     assert done.status == 2
-    assert "avrep: all 1 files rejected" in done.stderr
+    assert "avrep: 1 of 1 files rejected" in done.stderr
     done = avrep("inspect", "c.parquet")
     assert done.status == 0, done.stderr
     assert "picture and sound" in done.stdout

@@ -13,7 +13,7 @@ import torch
 import avrep
 from avrep.errors import ConfigError, MediaError
 from avrep.evaluate import Embedder
-from avrep.media.catalog import Catalog
+from avrep.media.catalog import Catalog, write_catalog
 from avrep.pipeline.stream import plain_stream
 from avrep.sampling.pairs import PairConfig
 from avrep.trained import read_run_config
@@ -86,6 +86,19 @@ def test_actors_stream_what_this_process_does(synth_catalog: Catalog) -> None:
         assert a.keys == b.keys
         for mine, other in zip(a.views, b.views, strict=True):
             np.testing.assert_array_equal(mine.video, other.video)
+
+
+def test_files_that_moved_are_read_where_they_are(synth_catalog: Catalog, tmp_path: Path) -> None:
+    write_catalog(tmp_path / "moved.parquet", list(synth_catalog), "/gone")
+    first, same = (
+        next(avrep.stream_clips(path, PairConfig(num_frames=4), batch_size=2, root=root))
+        for path, root in (
+            (synth_catalog.path, None),
+            (tmp_path / "moved.parquet", synth_catalog.root),
+        )
+    )
+    assert first.keys == same.keys
+    np.testing.assert_array_equal(first.views[0].video, same.views[0].video)
 
 
 def test_eval_clips_are_what_the_evaluation_embeds(

@@ -19,6 +19,7 @@ def label_on_ray(
     out: Path | str,
     config: LabelConfig | None = None,
     *,
+    root: str | None = None,
     num_workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> LabelSummary:
@@ -31,6 +32,7 @@ def label_on_ray(
         catalog_path: what `avrep index` wrote.
         out: see `label_corpus`.
         config: the defaults of `LabelConfig` when None.
+        root: see `label_corpus`.
         num_workers: shards at a time, each on one core; as many as Ray has CPU slots when None.
         progress: called as (rows read, rows to read in all).
 
@@ -39,7 +41,9 @@ def label_on_ray(
         ShardError: see `label_corpus`.
     """
     run_tasks = partial(_run_tasks, num_workers=num_workers)
-    return label_corpus(catalog_path, out, config, run_tasks=run_tasks, progress=progress)
+    return label_corpus(
+        catalog_path, out, config, root=root, run_tasks=run_tasks, progress=progress
+    )
 
 
 def _run_tasks(task: Task, shards: Sequence[int], *, num_workers: int | None) -> Iterator[int]:

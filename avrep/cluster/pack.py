@@ -58,6 +58,7 @@ def pack_corpus(
     out: Path | str,
     config: PackConfig | None = None,
     *,
+    root: str | None = None,
     num_workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> PackSummary:
@@ -70,6 +71,7 @@ def pack_corpus(
         catalog_path: of the source.
         out: a folder that is new, empty, or holds an unfinished pack of the same source and config.
         config: how; the defaults of `PackConfig` when None.
+        root: where the source's files are now, if they moved since it was indexed.
         num_workers: shards made at a time, each on one core; as many as Ray has CPU slots when None.
         progress: called as (items done, items in all) after each shard.
 
@@ -82,7 +84,7 @@ def pack_corpus(
     config = config or PackConfig()
     if config.mode == "transcode":
         require_encoders()
-    catalog, out = Catalog.open(catalog_path), Path(out)
+    catalog, out = Catalog.open(catalog_path, root), Path(out)
     summary = _claim(out, identity(catalog, config))
     if summary is None:
         plan = plan_shards(catalog, config)

@@ -11,7 +11,7 @@ from avrep.errors import ConfigError
 from avrep.evaluation.action.path_lists import read_list_split
 from avrep.evaluation.action.split import ActionSplit, GroupScope, match_keys
 from avrep.evaluation.action.ucf101 import group_of, read_ucf101
-from avrep.evaluation.action.ucf101_folder import require_official_sizes
+from avrep.evaluation.action.ucf101_folder import has_official_classes, require_official_sizes
 from avrep.evaluation.draws import Draw, generator
 from avrep.evaluation.features_table import FeatureTable, Vectors
 from avrep.evaluation.holdout import hold_out
@@ -125,12 +125,13 @@ def split_files_task(
             `match_keys`.
     """
     lists = splits_dir / "train.csv", splits_dir / "test.csv"
-    if (splits_dir / "classInd.txt").is_file():
-        task: Task = "ucf101"
+    task: Task = "lists"
+    has_folds = (splits_dir / "classInd.txt").is_file()
+    if has_folds:
         split = read_ucf101(None, splits_dir, fold, group_scope=group_scope)
         require_official_sizes(split, splits_dir, fold)
+        task = "ucf101" if has_official_classes(split) else "lists"
     elif all(path.is_file() for path in lists):
-        task = "lists"
         split = read_list_split(*lists)
     else:
         raise ConfigError(
@@ -147,7 +148,7 @@ def split_files_task(
             for row, video in zip((*train, *test), (*split.train, *split.test), strict=True)
         },
         group_scope=split.group_scope,
-        fold=fold if task == "ucf101" else None,
+        fold=fold if has_folds else None,
     )
 
 

@@ -94,6 +94,7 @@ def label_corpus(
     out: Path | str,
     config: LabelConfig | None = None,
     *,
+    root: str | None = None,
     run_tasks: RunTasks = run_here,
     progress: Callable[[int, int], None] | None = None,
 ) -> LabelSummary:
@@ -103,6 +104,7 @@ def label_corpus(
         catalog_path: what `avrep index` wrote.
         out: a folder that is new, empty, or holds an unfinished job of the same corpus and config.
         config: the defaults of `LabelConfig` when None.
+        root: where the files are now, if they moved since they were indexed.
         run_tasks: here, or Ray's.
         progress: called as (rows read, rows to read in all); sampled rows are read twice.
 
@@ -114,7 +116,7 @@ def label_corpus(
     config = config or LabelConfig()
     if config.run is not None:
         config = config.model_copy(update={"run": config.run.resolve()})
-    catalog = Catalog.open(Path(catalog_path).resolve())
+    catalog = Catalog.open(Path(catalog_path).resolve(), root)
     job = plan_job(catalog, Path(out).resolve(), config)
     features = load_features(job)
     wanted = identity(job, features)

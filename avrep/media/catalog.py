@@ -94,7 +94,7 @@ class Catalog:
 
         Args:
             path: the Parquet file that `avrep index` wrote.
-            root: where the shards are now, if they moved since.
+            root: where the shards are now, if they moved since: a folder or a URL.
 
         Raises:
             ConfigError: there is no catalogue of this version at `path`.
@@ -117,8 +117,7 @@ class Catalog:
                 f"{path} is not a catalogue of version {FORMAT_VERSION} "
                 f"(found {facts.get('version')}); index the source again"
             )
-        if root is None:
-            root = _found_root(facts["root"], path)
+        root = _found_root(facts["root"], path) if root is None else _anywhere(root)
         return cls(path, file, root, facts["digest"])
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -274,6 +273,11 @@ def _found_root(root: str, path: Path) -> str:
     """Where a root is that was given relative to the catalogue's own folder, as packs give theirs."""
     is_relative = root and "://" not in root and not Path(root).is_absolute()
     return str(path.parent.absolute() / root) if is_relative else root
+
+
+def _anywhere(root: str) -> str:
+    """The same root for a process that stands in another folder."""
+    return root if "://" in root else str(Path(root).absolute())
 
 
 def _chunks(items: Iterable[MediaItem], size: int) -> Iterator[list[MediaItem]]:

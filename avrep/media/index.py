@@ -144,7 +144,7 @@ def index_listing(
             write_catalog(out, ordered, listing.root)
     if not items:
         raise ConfigError(
-            f"all {len(rejects)} files rejected, so there is no catalogue to write; why is in "
+            f"{len(rejects)} of {len(rejects)} files rejected, so there is no catalogue to write; why is in "
             f"{rejects_path}"
         )
     return IndexSummary(

@@ -2,6 +2,8 @@
 
 from pydantic import Field
 
+from avrep.augment.erase import EraseConfig
+from avrep.augment.rand_augment import RandAugmentConfig
 from avrep.augment.video_config import VideoAugmentConfig
 from avrep.errors import ConfigError
 from avrep.frozen import FrozenConfig
@@ -35,13 +37,14 @@ class AttentiveRecipe(FrozenConfig):
     The defaults are V-JEPA's on Something-Something (arXiv 2404.08471; released configs/evals and
     evals/video_classification_frozen): 2 clips of 16 frames at stride 4, whose tokens one query attends
     to together, AdamW at 0.001 with weight decay 0.01 for 20 epochs, no warm-up, gradients of length 1
-    at most, batches of 256 (64 GPUs x 4), tested with 3 crops.
+    at most, batches of 256 (64 GPUs x 4), RandAugment rand-m7-n4-mstd0.5-inc1 and random erasing 0.25,
+    tested with 3 crops.
     """
 
     name: str = "vjepa-2x3"
     """Whose recipe it is."""
     differs: tuple[str, ...] = (
-        "no auto-augmentation and no random erasing (0.25)",
+        "RandAugment sees frames scaled to a short side of 256 pixels, there as they are stored",
         "training clips of one video are drawn anywhere in it, there one in each equal part",
         "a part of the train videos is held out, to choose on",
     )
@@ -50,7 +53,12 @@ class AttentiveRecipe(FrozenConfig):
     short_side_px: int | None = Field(default=256, ge=8, le=4096)
     """Frames are decoded to this short side before training's crop; None: as stored."""
     augment: VideoAugmentConfig = crop_and_flip(224, flip=False).model_copy(
-        update={"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
+        update={
+            "mean": IMAGENET_MEAN,
+            "std": IMAGENET_STD,
+            "rand_augment": RandAugmentConfig(),
+            "erase": EraseConfig(),
+        }
     )
     """Of the training clips; the mean and deviation of its pixels are those of testing too."""
     views: ViewsConfig = ViewsConfig(num_clips=2, num_crops=3, short_side_px=224)

@@ -88,8 +88,10 @@ def test_the_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     del ray_cluster
-    out = tmp_path / "copied"
-    command = ["avrep", "pack", str(synth_catalog.path), "-o", str(out), "--copy"]
+    out, moved = tmp_path / "copied", tmp_path / "moved.parquet"
+    write_catalog(moved, list(synth_catalog), "/gone")
+    command = ["avrep", "pack", str(moved), "-o", str(out), "--copy"]
+    command += ["--root", synth_catalog.root]
     for values, exit_code in (["--set", "seed=null"], 0), (["--set", "seed=3"], 2):
         monkeypatch.setattr(sys, "argv", [*command, *values])
         with pytest.raises(SystemExit) as ended:

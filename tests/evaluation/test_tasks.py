@@ -104,6 +104,8 @@ def test_the_real_clips(
     catalog = make_catalog(tmp_path / "c.parquet", {key: {} for key in keys})
     task = split_files_task(catalog, root / "splits", fold, "corpus")
     assert (len(task.train), len(task.test)) == (num_train, num_test)
+    # UCF101's layout, not its data.
+    assert task.name == f"lists-fold{fold}"
     assert task.groups is not None
     assert {task.groups[int(row)] for row in task.test} == {f"g{fold:02d}"}
     for row in task.test:

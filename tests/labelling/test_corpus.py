@@ -176,6 +176,16 @@ def test_order_and_kills_do_not_matter_and_nothing_is_made_twice(
 
 
 @pytest.mark.usefixtures("small_shards")
+def test_files_that_moved_are_read_where_they_are(catalog: Catalog, tmp_path: Path) -> None:
+    label_corpus(catalog.path, tmp_path / "before", CONFIG)
+    write_catalog(tmp_path / "moved.parquet", list(catalog), "/gone")
+    with pytest.raises(ShardError):
+        label_corpus(tmp_path / "moved.parquet", tmp_path / "lost", CONFIG)
+    label_corpus(tmp_path / "moved.parquet", tmp_path / "found", CONFIG, root=catalog.root)
+    assert _contents(tmp_path / "found") == _contents(tmp_path / "before")
+
+
+@pytest.mark.usefixtures("small_shards")
 def test_a_folder_of_something_else_is_refused(
     catalog: Catalog, synth_catalog: Catalog, tmp_path: Path
 ) -> None:

@@ -208,6 +208,15 @@ def test_it_travels_as_its_path(tmp_path: Path) -> None:
     assert len(pickle.dumps(catalog)) < 1000
 
 
+def test_a_root_holds_for_processes_that_stand_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_catalog(tmp_path / "c.parquet", [make_item(0)], "/data")
+    monkeypatch.chdir(tmp_path)
+    assert Catalog.open("c.parquet", root="moved").root == str(tmp_path / "moved")
+    assert Catalog.open("c.parquet", root="s3://bucket/x").root == "s3://bucket/x"
+
+
 def test_digest_tells_corpora_apart(tmp_path: Path) -> None:
     digests = set()
     for n, items in enumerate([[0, 1], [1, 0], [0, 2], [0]]):

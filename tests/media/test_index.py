@@ -49,7 +49,7 @@ def test_rejects_have_stage_and_reason_and_are_read_back(tmp_path: Path) -> None
     (tmp_path / "media" / "empty.wav").write_bytes(b"")
     told: list[tuple[int, int]] = []
     with pytest.raises(
-        ConfigError, match=r"^all 2 files rejected, .*; why is in .*/c\.rejects\.csv$"
+        ConfigError, match=r"^2 of 2 files rejected, .*; why is in .*/c\.rejects\.csv$"
     ):
         index_sources(
             [str(tmp_path / "media")],
@@ -71,7 +71,7 @@ def test_where_all_files_are_rejected_an_earlier_catalogue_stays(
     index_sources([str(synth_folder)], out, num_workers=1)
     before = out.read_bytes()
     (tmp_path / "bad.mp4").write_bytes(b"garbage")
-    with pytest.raises(ConfigError, match=r"^all 1 files rejected"):
+    with pytest.raises(ConfigError, match=r"^1 of 1 files rejected"):
         index_sources([str(tmp_path / "bad.mp4")], out, num_workers=1)
     assert out.read_bytes() == before
 
@@ -81,7 +81,7 @@ def test_a_name_that_is_no_text_costs_that_file_only(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "good.wav").write_bytes(b"garbage")
     Path(os.fsdecode(os.fsencode(folder) + b"/clip\xe9.mp4")).write_bytes(b"garbage")
-    with pytest.raises(ConfigError, match=r"^all 2 files rejected"):
+    with pytest.raises(ConfigError, match=r"^2 of 2 files rejected"):
         index_sources([str(folder)], tmp_path / "c.parquet", num_workers=1)
     found = read_rejects(tmp_path / "c.rejects.csv")
     rejects = {reject.key: reject.reason for reject in found}

@@ -11,7 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from avrep.augment.erase import EraseConfig
 from avrep.augment.eval_crops import crop_views
+from avrep.augment.rand_augment import RandAugmentConfig
 from avrep.errors import ConfigError
 from avrep.models.features import Encoder
 from avrep.models.tubelet_vit import TubeletVitConfig, build_tubelet_vit
@@ -294,6 +296,11 @@ def test_v_jepas_recipes() -> None:
     for recipe in recipes.values():
         assert AttentiveRecipe.model_validate(recipe.model_dump()) == recipe
         assert recipe.augment.flip_probability == 0
+        # rand-m7-n4-mstd0.5-inc1 and reprob 0.25.
+        assert recipe.augment.rand_augment == RandAugmentConfig(
+            num_operations=4, magnitude=7, magnitude_std=0.5, probability=0.5
+        )
+        assert recipe.augment.erase == EraseConfig(probability=0.25, area=(0.02, 1 / 3))
         assert recipe.rates[0] == HeadRates(lr=1e-3, weight_decay=0.01)
     assert recipes["vjepa-8x3"].clips_in_training == 8
     # 1e-3 and 0.01 are in V-JEPA 2's grid.

@@ -48,7 +48,7 @@ def find_ucf101(
     )
     if videos_dir is None:
         raise misplaced("ucf101", root, "no folder of class folders", _LAYOUT)
-    is_official = len(split.class_names) == _OFFICIAL_CLASSES
+    is_official = has_official_classes(split)
     notes = [] if is_official else [f"{len(names)} classes: not UCF101's own lists"]
     return data_on_disk(
         "ucf101",
@@ -62,10 +62,15 @@ def find_ucf101(
     )
 
 
+def has_official_classes(split: ActionSplit) -> bool:
+    """Whether the lists may be UCF101's own: those of other data in its layout have other classes."""
+    return len(split.class_names) == _OFFICIAL_CLASSES
+
+
 def require_official_sizes(split: ActionSplit, splits_dir: Path, fold: int) -> None:
     """Refuse lists of 101 classes that were cut short or changed; others may have any size."""
     sizes = (len(split.train), len(split.test))
-    if len(split.class_names) == _OFFICIAL_CLASSES and sizes != OFFICIAL_SIZES[fold - 1]:
+    if has_official_classes(split) and sizes != OFFICIAL_SIZES[fold - 1]:
         wanted = OFFICIAL_SIZES[fold - 1]
         raise ConfigError(
             f"{splits_dir}: split {fold} lists {sizes[0]} train and {sizes[1]} test videos, the "
