@@ -60,7 +60,7 @@ def plot_growth(result: SuiteResult, path: Path) -> None:
     rows = [fact["num_rows"] for fact in result.facts]
     right.plot(rows, [fact["open_s"] for fact in result.facts], "o-", color=_OURS, label="open")
     firsts = [fact["open_s"] + fact["first_batch_s"] for fact in result.facts]
-    right.plot(rows, firsts, "s--", color=_BOUND, label="batch of step 1,000,000")
+    right.plot(rows, firsts, "s--", color=_BOUND, label="and the batch of step 1,000,000")
     right.set_xscale("log")
     right.set_xlabel("rows of the catalogue")
     right.set_ylabel("seconds")
