@@ -6,7 +6,8 @@ A step is forward, backward and update on clips that are there already, by the p
 another size of encoder. Operations are counted by torch's own counter, of matrix products and
 convolutions, recomputed ones included. They are set against what the device reaches in one large
 matrix product of the same precision, measured in the same process, and on GPUs whose peak is
-published against that too (model FLOP utilisation). transformers' steps take turns with avrep's.
+published against that too (model FLOP utilisation). Convolutions go through another library of
+torch's and can be quicker than that product. transformers' steps take turns with avrep's.
 """
 
 import argparse
