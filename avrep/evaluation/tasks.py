@@ -130,7 +130,8 @@ def split_files_task(
     if has_folds:
         split = read_ucf101(None, splits_dir, fold, group_scope=group_scope)
         require_official_sizes(split, splits_dir, fold)
-        task = "ucf101" if has_official_classes(split) else "lists"
+        if has_official_classes(split):
+            task = "ucf101"
     elif all(path.is_file() for path in lists):
         split = read_list_split(*lists)
     else:

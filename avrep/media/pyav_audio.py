@@ -307,7 +307,7 @@ def _mono(frame: av.AudioFrame) -> npt.NDArray[np.float32]:
     """
     channels = frame.layout.nb_channels
     if channels == 1 and frame.format.name in _PLAIN_FLOATS:
-        # PyAV stacks planes to make an array, which takes longer than to decode the frame.
+        # PyAV makes an array by stacking planes, even of one.
         return np.frombuffer(bytes(frame.planes[0]), np.float32, frame.samples)
     if frame.format.is_planar and channels > _MAX_PLANES:
         frame = av.AudioResampler(format=frame.format.packed).resample(frame)[0]
