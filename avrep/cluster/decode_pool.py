@@ -30,8 +30,9 @@ from avrep.types import Failure
 # Starts that may fail in a row, of each actor, before no file but the machine is to blame.
 _MAX_FAILED_STARTS = 3
 _SAY_WAITING_EVERY_S = 30.0
-# An actor that the pool is grown by is there in a second, or as soon as there is a slot for it.
-_ROOM_WITHIN_S = 60.0
+# An actor that the pool is grown by is there in a second, or as soon as there is a slot for it: on a
+# cluster that grows with what is asked of it, minutes later, and only while it is asked for.
+_ROOM_WITHIN_S = 300.0
 _ASK_AGAIN_S = 600.0
 
 _log = logging.getLogger(__name__)
@@ -166,8 +167,11 @@ class DecodePool:
         self._tell()
 
     def shrink(self, num_actors: int) -> None:
-        """Ask so many for nothing more; `tend` ends each when all that it was asked for is collected."""
-        for _ in range(num_actors):
+        """Ask so many for nothing more; `tend` ends each when all that it was asked for is collected.
+
+        As many as there must be at least stay.
+        """
+        for _ in range(min(num_actors, len(self) - self.least)):
             idle = [worker for worker in self._workers if worker.starting is not None]
             worker = (idle or self._workers)[-1]
             self._workers.remove(worker)

@@ -52,7 +52,7 @@ def test_a_pool_that_changes_at_planted_moments(
 ) -> None:
     # What it would do by itself is not planted.
     monkeypatch.setattr(pool_size, "_WINDOW_S", float("inf"))
-    source, steps = make_source(synth_catalog), range(40)
+    source, steps = make_source(synth_catalog), range(60)
     received: list[str] = []
     sizes: list[int] = []
     with ray_stream(source, steps, num_actors=1, max_actors=4) as stream:
@@ -68,11 +68,14 @@ def test_a_pool_that_changes_at_planted_moments(
                 pool.shrink(2)
             elif batch.step == 16:
                 os.kill(decoders()[0], signal.SIGKILL)
-            elif batch.step == 20:
+            elif batch.step == 32:
+                # Four had been asked for twelve steps ahead: only now are two slots free again.
+                assert not pool.is_changing
                 pool.grow(2)
                 until_settled(pool)
-            elif batch.step == 28:
-                pool.shrink(3)
+            elif batch.step == 40:
+                # Of four; one stays, as there must be one at least.
+                pool.shrink(4)
                 # One that has work left and leaves with it undone.
                 leaving = pool._leaving[-1]
                 assert leaving.where is not None
