@@ -1,7 +1,8 @@
 """The manifests are what their readers take, say what the code says, and hold no secret.
 
-Those of the cluster launcher are checked by Ray's own loader and schema; that of KubeRay against
-facts of its published types (`kuberay_facts`), as the definition itself is in no Python package.
+Those of the cluster launcher are checked by Ray's own loader and schema. Of that of KubeRay, the pods
+are checked by the schemas that Kubernetes publishes, the rest against facts of KubeRay's published
+types (`kuberay_facts`), as its definition is in no Python package.
 """
 
 import re
@@ -10,12 +11,14 @@ import shlex
 import zipfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 import yaml
+from kubernetes_validate.utils import all_versions, validate
 
 from avrep.config import load_config
 
@@ -31,8 +34,19 @@ def read(name: str) -> dict[str, Any]:
     return yaml.safe_load((_JOBS / name).read_text())
 
 
+def groups_of(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    cluster = manifest["spec"]["rayClusterSpec"]
+    return [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+
+
 def check_job(manifest: dict[str, Any]) -> None:
     jsonschema.Draft202012Validator(RAY_JOB).validate(manifest)
+    pods = [
+        {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {}, "template": group["template"]}
+        for group in groups_of(manifest)
+    ]
+    for kubernetes, pod in product(all_versions(), pods):
+        validate(pod, kubernetes, strict=True)
 
 
 @pytest.mark.parametrize("name", _CLUSTERS)
@@ -46,7 +60,7 @@ def test_the_launcher_of_ray_takes_the_cluster(name: str) -> None:
         validate_config({**config, "unknown_key": 1})
 
 
-def test_the_job_has_the_fields_that_kuberay_publishes() -> None:
+def test_the_job_has_the_fields_that_kuberay_and_kubernetes_publish() -> None:
     check_job(read("rayjob.yaml"))
 
 
@@ -66,13 +80,38 @@ def _unknown_mode(manifest: dict[str, Any]) -> None:
     manifest["spec"]["submissionMode"] = "SSHMode"
 
 
+def _first_worker(manifest: dict[str, Any]) -> dict[str, Any]:
+    return groups_of(manifest)[1]["template"]["spec"]["containers"][0]
+
+
 def _without_image(manifest: dict[str, Any]) -> None:
-    group = manifest["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]
-    del group["template"]["spec"]["containers"][0]["image"]
+    del _first_worker(manifest)["image"]
+
+
+def _no_quantity(manifest: dict[str, Any]) -> None:
+    _first_worker(manifest)["resources"]["limits"]["memory"] = "96 GB"
+
+
+def _misspelt_in_a_pod(manifest: dict[str, Any]) -> None:
+    _first_worker(manifest)["volumeMounts"][0]["path"] = "/shared"
+
+
+def _text_for_number_in_a_pod(manifest: dict[str, Any]) -> None:
+    groups_of(manifest)[0]["template"]["spec"]["containers"][0]["ports"][0]["containerPort"] = "1"
 
 
 @pytest.mark.parametrize(
-    "spoil", [_misspelt, _without_params, _number_for_text, _unknown_mode, _without_image]
+    "spoil",
+    [
+        _misspelt,
+        _without_params,
+        _number_for_text,
+        _unknown_mode,
+        _without_image,
+        _no_quantity,
+        _misspelt_in_a_pod,
+        _text_for_number_in_a_pod,
+    ],
 )
 def test_the_check_of_the_job_sees_what_is_wrong(spoil: Callable[[dict[str, Any]], None]) -> None:
     manifest = read("rayjob.yaml")
@@ -82,10 +121,9 @@ def test_the_check_of_the_job_sees_what_is_wrong(spoil: Callable[[dict[str, Any]
 
 
 def test_every_volume_that_is_mounted_is_there_and_groups_fit_their_bounds() -> None:
-    cluster = read("rayjob.yaml")["spec"]["rayClusterSpec"]
-    groups = cluster["workerGroupSpecs"]
+    head, *groups = groups_of(read("rayjob.yaml"))
     assert len({group["groupName"] for group in groups}) == len(groups)
-    for group in (cluster["headGroupSpec"], *groups):
+    for group in (head, *groups):
         pod = group["template"]["spec"]
         volumes = {volume["name"] for volume in pod["volumes"]}
         for container in pod["containers"]:
