@@ -21,6 +21,7 @@ from avrep.objectives.base import Objective
 from avrep.pipeline.example import StreamSource
 from avrep.pipeline.plan import Sweep
 from avrep.pipeline.stream import OpenStream
+from avrep.training.fsdp import gathered
 from avrep.types import Batch, RowNumbers
 
 
@@ -57,6 +58,7 @@ class OnlineProbe:
         evaluated = objective.evaluated()
         if "video" not in evaluated:
             raise no_pictures()
+        self._objective = objective
         self._encoder = evaluated["video"]
         self._device = device
         self._crop_config = crop_config(config, objective)
@@ -93,9 +95,10 @@ class OnlineProbe:
         if self._every_steps is None or step % self._every_steps:
             return {}
         num_items = sum(len(batch.keys) for batch in self._batches)
-        embedding = embed(
-            {"video": self._encoder}, iter(self._batches), self._crops, num_items=num_items
-        )
+        with gathered(self._objective):
+            embedding = embed(
+                {"video": self._encoder}, iter(self._batches), self._crops, num_items=num_items
+            )
         rows = embedding.rows.tolist()
         vectors = self._task.table(rows, embedding.keys, embedding.features["video"]).vectors()
         is_train = np.isin(embedding.rows, self._task.train)

@@ -44,6 +44,7 @@ from avrep.training.copy_ahead import CopyAhead
 from avrep.training.guard import guarded
 from avrep.training.loop import StepRecord, train
 from avrep.training.optim import build_optimizer, layer_scales
+from avrep.training.parallel import DeviceName
 from avrep.training.prepare import prepare
 from avrep.training.recorder import Recorder, memory_numbers, numbers
 from avrep.training.retention import LoggedMean
@@ -57,6 +58,7 @@ def pretrain(
     run_dir: Path,
     *,
     open_stream: OpenStream = plain_stream,
+    device_name: DeviceName | None = None,
     resume: bool = False,
     stop_after: int | None = None,
     should_stop: Callable[[], bool] | None = None,
@@ -71,6 +73,7 @@ def pretrain(
         config: what to train on what.
         run_dir: the run's folder; new, unless `resume`.
         open_stream: the plain stream, or Ray's.
+        device_name: where to train; None: as `train.device` says.
         resume: go on from the newest checkpoint.
         stop_after: stop, with a checkpoint, when this many steps are done; the schedule still ends
             at `train.num_steps`.
@@ -89,7 +92,7 @@ def pretrain(
         OSError, ShardError: a checkpoint could not be written.
     """
     config = with_absolute_paths(config)
-    device = parallel.pick_device(config.train.device)
+    device = parallel.pick_device(device_name or config.train.device)
     use_threads(config)
     objective = build_objective(config).to(device)
     if not resume:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,20 @@ from avrep.media.catalog import Catalog, write_catalog
 from avrep.online_probe import OnlineProbe
 from avrep.pipeline.stream import plain_stream
 from avrep.pretrain import pretrain
+from avrep.training.prepare import prepare
+from tests.gloo_ranks import results_of_ranks
 from tests.small_runs import small_config
 from tests.test_pretrain import read_lines, weights_of, without_times
 
 MakeConfig = Callable[..., RunConfig]
 CPU = torch.device("cpu")
+_VJEPA = {
+    "kind": "vjepa",
+    "sampler": {"num_frames": 4},
+    "crop_px": 16,
+    "short_side_px": 24,
+    "predictor": {"width": 24, "depth": 1, "num_heads": 2},
+}
 
 
 def test_training_is_the_same_with_and_without_it(
@@ -76,15 +86,8 @@ def test_the_value_is_that_of_the_evaluation_of_the_same_weights(
 
 def test_what_is_measured_is_what_evaluators_get(synth_catalog: Catalog) -> None:
     """Of V-JEPA the teacher, although it moves slowly and is not what is trained."""
-    vjepa = {
-        "kind": "vjepa",
-        "sampler": {"num_frames": 4},
-        "crop_px": 16,
-        "short_side_px": 24,
-        "predictor": {"width": 24, "depth": 1, "num_heads": 2},
-    }
     config = small_config(
-        synth_catalog, {"num_decode_actors": 0}, {"num_steps": 1, "probe_every_steps": 1}, vjepa
+        synth_catalog, {"num_decode_actors": 0}, {"num_steps": 1, "probe_every_steps": 1}, _VJEPA
     )
     objective = build_objective(config)
     probe = OnlineProbe(config, objective, CPU, plain_stream)
@@ -93,6 +96,41 @@ def test_what_is_measured_is_what_evaluators_get(synth_catalog: Catalog) -> None
     assert probe.measure(1) == before
     spoil(objective.evaluated()["video"])
     assert probe.measure(1) != before
+
+
+@pytest.mark.slow
+def test_ranks_that_share_out_the_weights_measure_what_one_would(
+    synth_catalog: Catalog, tmp_path: Path
+) -> None:
+    """And train on as without it."""
+    (tmp_path / "ranks").mkdir()
+    of_rank = partial(_sharded, str(synth_catalog.path), str(tmp_path))
+    for found in results_of_ranks(of_rank, 2, tmp_path / "ranks"):
+        assert found["sharded"] == found["whole"]
+    plain, probed = (read_lines(tmp_path / name / "metrics.jsonl") for name in ("plain", "probed"))
+    assert [line["loss"] for line in probed] == [line["loss"] for line in plain]
+    assert all(any(name.startswith("probe_knn_") for name in line) for line in probed)
+
+
+def _sharded(catalog: str, folder: str, rank: int, num_ranks: int) -> dict[str, tuple[float, ...]]:
+    del rank, num_ranks
+    runs: dict[str, RunConfig] = {}
+    for name, every in (("plain", None), ("probed", 1)):
+        train = {"num_steps": 3, "parallel": "fsdp", "log_every_steps": 1}
+        runs[name] = small_config(
+            Catalog.open(Path(catalog)),
+            {"num_decode_actors": 0},
+            train | {"probe_every_steps": every},
+            _VJEPA,
+        )
+    objective = build_objective(runs["probed"])
+    probe = OnlineProbe(runs["probed"], objective, CPU, plain_stream)
+    whole = tuple(probe.measure(1).values())
+    prepare(objective, runs["probed"].train, CPU)
+    sharded = tuple(probe.measure(1).values())
+    for name, config in runs.items():
+        pretrain(config, Path(folder) / name)
+    return {"whole": whole, "sharded": sharded}
 
 
 def spoil(encoder: nn.Module) -> None:

@@ -6,11 +6,15 @@ starts all of them again when the cluster has room for more.
 """
 
 import socket
+from datetime import timedelta
 
 import ray.util
 import torch.distributed as dist
 
 from avrep.config import RunConfig
+
+COLLECTIVE_WITHIN_S = 1800
+"""How long ranks wait for one another: one may wait for a decode actor, and that for a new node."""
 
 
 def visits_of_corpora(config: RunConfig) -> list[int]:
@@ -43,5 +47,11 @@ def keep_even_ranks(num_used: int) -> bool:
     dist.destroy_process_group()
     if rank >= num_used:
         return False
-    dist.init_process_group(backend, init_method=place[0], rank=rank, world_size=num_used)
+    dist.init_process_group(
+        backend,
+        init_method=place[0],
+        rank=rank,
+        world_size=num_used,
+        timeout=timedelta(seconds=COLLECTIVE_WITHIN_S),
+    )
     return True

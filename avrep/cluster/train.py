@@ -19,7 +19,12 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 from avrep.assemble import build_objective, check_catalogs, checkpoint_store, training_sources
 from avrep.cluster.appended_lines import AppendedLines
 from avrep.cluster.ended import forget_end, noting_end, why_ended
-from avrep.cluster.even_ranks import keep_even_ranks, num_even_ranks, visits_of_corpora
+from avrep.cluster.even_ranks import (
+    COLLECTIVE_WITHIN_S,
+    keep_even_ranks,
+    num_even_ranks,
+    visits_of_corpora,
+)
 from avrep.cluster.gpus import registered_gpus, takes_gpus, wait_notice
 from avrep.cluster.run_gauges import RunGauges
 from avrep.cluster.stream_of import stream_of
@@ -76,8 +81,10 @@ def train_on_ray(
             "config": config.model_dump(mode="json"),
             "run_dir": str(run_dir),
             "must_resume": resume,
+            # By what Ray gives. A trainer that asked its machine would find GPUs that are others'.
+            "device": "cuda" if use_gpu else "cpu",
         },
-        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
+        torch_config=TorchConfig("nccl" if use_gpu else "gloo", timeout_s=COLLECTIVE_WITHIN_S),
         scaling_config=_scaling(config, use_gpu),
         run_config=ray.train.RunConfig(
             name="ray_train",
@@ -172,6 +179,7 @@ def _train_as_rank(given: dict[str, Any]) -> None:
                 config,
                 run_dir,
                 open_stream=stream_of(config.data),
+                device_name=given["device"],
                 resume=resume,
                 on_step=gauges.add,
             )

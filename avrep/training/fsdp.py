@@ -6,7 +6,9 @@ Zhao et al., "PyTorch FSDP", arXiv 2304.11277, as torch's `fully_shard` has it: 
 torch's part of it is imported when wanted: it takes a second.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -65,6 +67,23 @@ def is_sharded(part: nn.Module | Tensor) -> bool:
     """Whether it is an objective that went through `shard`, or one of its parted tensors."""
     # By what torch's classes for them can do, and others cannot.
     return hasattr(part, "unshard" if isinstance(part, nn.Module) else "to_local")
+
+
+@contextmanager
+def gathered(objective: nn.Module) -> Iterator[None]:
+    """Within it, an encoder of a sharded objective can be run by itself; all ranks enter together.
+
+    What is outside of blocks is whole there: else only the objective's own forward joins it.
+    """
+    if not is_sharded(objective):
+        yield
+        return
+    sharded: Any = objective
+    sharded.unshard()
+    try:
+        yield
+    finally:
+        sharded.reshard()
 
 
 def total_norm(gradients: Iterable[Tensor]) -> Tensor:
