@@ -30,9 +30,8 @@ from avrep.types import Failure
 # Starts that may fail in a row, of each actor, before no file but the machine is to blame.
 _MAX_FAILED_STARTS = 3
 _SAY_WAITING_EVERY_S = 30.0
-# An actor that the pool is grown by is there in a second, or as soon as there is a slot for it: on a
-# cluster that grows with what is asked of it, minutes later, and only while it is asked for.
-_ROOM_WITHIN_S = 300.0
+# An actor that the pool is grown by is there in a second, or as soon as there is a slot for it.
+_ROOM_WITHIN_S = 60.0
 _ASK_AGAIN_S = 600.0
 
 _log = logging.getLogger(__name__)
@@ -150,7 +149,9 @@ class DecodePool:
             self._leaving.remove(worker)
             return
         number = self._workers.index(worker)
-        self._workers[number] = self._start(number)
+        # Ray gives the dead one's slot to whom it was first asked for, and none of those that are
+        # coming is taken in while the trainer waits for this one.
+        self._workers[number] = self._coming.pop(0) if self._coming else self._start(number)
         self._gauges.replaced()
         self._tell()
 

@@ -27,6 +27,17 @@ _MAX_DEATHS = 2
 _GRACE_S = 5.0
 
 
+def own_error(error: RayError) -> Exception | None:
+    """What a call of an actor raised, as the generator without Ray would have raised it.
+
+    None where the actor is what is wrong: it is dead, or has no memory left, which whatever it has in
+    hand may have taken.
+    """
+    if not isinstance(error, RayTaskError) or isinstance(error.cause, MemoryError):
+        return None
+    return error.cause if isinstance(error.cause, AvrepError) else error
+
+
 class Isolation:
     """Reads items one by one, surviving what they do to their decoder."""
 
@@ -65,10 +76,9 @@ class Isolation:
             ref = worker.actor.read_alone.remote(step, order, self._max_bytes)
             try:
                 return ray.get(ref, timeout=self._source.limits.deadline_s + _GRACE_S)
-            except RayTaskError as error:
-                cause = error.cause
-                raise cause if isinstance(cause, AvrepError) else error from None
-            except RayError:
+            except RayError as error:
+                if own := own_error(error):
+                    raise own from None
                 is_late = time.monotonic() - asked_s >= self._source.limits.deadline_s
                 self._pool.replace(worker)
                 num_deaths += 1

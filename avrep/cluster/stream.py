@@ -12,13 +12,13 @@ from dataclasses import astuple, dataclass, replace
 from itertools import pairwise
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayError
 
 from avrep.cluster.decode_pool import DecodePool, Worker
-from avrep.cluster.isolate import Isolation
+from avrep.cluster.isolate import Isolation, own_error
 from avrep.cluster.pool_size import PoolSizer
 from avrep.cluster.session import check_store
-from avrep.errors import AvrepError
+from avrep.errors import ConfigError
 from avrep.pipeline.batches import place_orders
 from avrep.pipeline.collate import Joiner
 from avrep.pipeline.example import StreamSource, expected_bytes
@@ -69,9 +69,11 @@ def ray_stream(
         AvrepError: decode actors cannot start.
 
     Raises:
-        ConfigError: Ray's object store has no room for the budget.
+        ConfigError: Ray's object store has no room for the budget, or the budget none for the clips of
+            so many actors.
     """
     check_store(prefetch_bytes)
+    _check_part(source, prefetch_bytes, max_actors or num_actors)
     pool = DecodePool(source, num_actors, read_ahead_bytes, max_actors)
     conductor = _Conductor(source, pool, prefetch_bytes, (rank, world_size))
     try:
@@ -79,6 +81,25 @@ def ray_stream(
     finally:
         conductor.cancel()
         pool.stop()
+
+
+def _part_bytes(prefetch_bytes: int, most_actors: int) -> int:
+    """What a part may have, of the largest pool that there may be, so that whether an item fits depends
+    on no moment.
+    """
+    return max(1, prefetch_bytes // (_PARTS_PER_ACTOR * most_actors))
+
+
+def _check_part(source: StreamSource, prefetch_bytes: int, most_actors: int) -> None:
+    """Refuse at once where item after item would be too large."""
+    given, wanted = _part_bytes(prefetch_bytes, most_actors), expected_bytes(source)
+    if wanted > given:
+        raise ConfigError(
+            f"data.prefetch_bytes={prefetch_bytes}: with {most_actors} decode actors a part of a batch "
+            f"may have {given / 2**20:.2f} MiB, and the clips of one item of 16:9 take "
+            f"{wanted / 2**20:.2f} MiB; set data.prefetch_bytes to "
+            f"{_PARTS_PER_ACTOR * most_actors * wanted} or more, or take fewer decode actors"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +138,7 @@ class _Conductor:
         self._sizer = PoolSizer(pool)
         self._place = place
         self._known_bad = source.known_bad.copy()
-        # Of the largest pool that there may be, so that whether an item fits depends on no moment.
-        self._max_bytes = max(1, prefetch_bytes // (_PARTS_PER_ACTOR * pool.most))
+        self._max_bytes = _part_bytes(prefetch_bytes, pool.most)
         self._num_draws = source.plan.draws_per_visit if isinstance(source.plan, Plan) else 1
         self._visit_bytes = expected_bytes(source)
         self._in_flight: deque[_Asked] = deque()
@@ -213,15 +233,13 @@ class _Conductor:
             asked = self._ask(replace(piece, orders=left))
 
     def _collect(self, asked: _Asked) -> Part | None:
-        """What was asked for, or None if its actor is dead, or so late that it was killed."""
+        """What was asked for, or None if its actor is dead, out of memory, or so late that it is killed."""
         asked.worker.num_queued -= len(asked.piece.orders)
         try:
             return ray.get(asked.ref, timeout=self._patience_s(asked))
-        except RayTaskError as error:
-            # The person sees the error as the generator without Ray would have raised it.
-            cause = error.cause
-            raise cause if isinstance(cause, AvrepError) else error from None
-        except RayError:
+        except RayError as error:
+            if own := own_error(error):
+                raise own from None
             return None
 
     def _patience_s(self, asked: _Asked) -> float:

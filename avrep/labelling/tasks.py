@@ -110,10 +110,11 @@ def _read(
     job: LabelJob, rows: RowNumbers, features: FrameFeatures
 ) -> Iterator[tuple[MediaItem, _Sound | MediaError | ShardError | None]]:
     """The frames of each row, or what is wrong with it; None where it has no sound stream."""
-    limits, num_unread = DecodeLimits(), 0
+    limits, num_unread, items = DecodeLimits(), 0, job.catalog.items(rows)
+    num_heard = sum(item.audio is not None for item in items)
     with ExitStack() as stack:
         process = stack.enter_context(OwnProcess(read_whole_sound, limits.max_memory_bytes))
-        for item in job.catalog.items(rows):
+        for item in items:
             if item.audio is None:
                 yield item, None
                 continue
@@ -122,7 +123,7 @@ def _read(
                 clip = process.call(deadline_s, item, job.catalog.root, RATE_HZ)
             except (MediaError, ShardError) as error:
                 num_unread += isinstance(error, ShardError)
-                refuse_broken_storage(num_unread, len(rows), error, "avrep label")
+                refuse_broken_storage(num_unread, num_heard, error, "avrep label")
                 yield item, error
                 continue
             assert clip.audio is not None

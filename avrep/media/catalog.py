@@ -121,8 +121,8 @@ class Catalog:
         return cls(path, file, root, facts["digest"])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travels to another process as its path."""
-        return Catalog.open, (self.path, self.root)
+        """Travels to another process as its path, and is the same catalogue there or none."""
+        return _same, (self.path.absolute(), self.root, self.digest)
 
     def __len__(self) -> int:
         return int(self._first_row[-1])
@@ -267,6 +267,21 @@ def _write(path: Path, items: Iterable[MediaItem], root: str) -> int:
         file.flush()
         os.fsync(file.fileno())
     return len(seen)
+
+
+def _same(path: Path, root: str, digest: str) -> Catalog:
+    """Open it again.
+
+    Raises:
+        ConfigError: another catalogue has taken its place.
+    """
+    catalog = Catalog.open(path, root)
+    if catalog.digest != digest:
+        raise ConfigError(
+            f"{path} was indexed again while it was read, or is another file on this node: its items "
+            "are others now; index to another place, and give all nodes the same file"
+        )
+    return catalog
 
 
 def _found_root(root: str, path: Path) -> str:

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from types import GeneratorType
+from typing import Any
 
 import pytest
 import ray
@@ -33,6 +34,11 @@ def _free_slots(ray_cluster: None) -> None:
     wait_until(lambda: ray.available_resources().get("CPU", 0) >= _NUM_SLOTS, "slots are free")
 
 
+class _Idle:
+    def here(self) -> None:
+        """Answers when it has its slot."""
+
+
 def pool_of(stream: Iterator[Batch]) -> DecodePool:
     assert isinstance(stream, GeneratorType)
     return inspect.getgeneratorlocals(stream)["self"]._pool
@@ -52,6 +58,7 @@ def test_a_pool_that_changes_at_planted_moments(
 ) -> None:
     # What it would do by itself is not planted.
     monkeypatch.setattr(pool_size, "_WINDOW_S", float("inf"))
+    monkeypatch.setattr(decode_pool, "_ROOM_WITHIN_S", float("inf"))
     source, steps = make_source(synth_catalog), range(60)
     received: list[str] = []
     sizes: list[int] = []
@@ -110,6 +117,31 @@ def test_a_cluster_without_room_is_no_error(
         assert len(pool) < too_many
     assert received == plain_digests(source, steps)
     assert len([r for r in caplog.records if "no room in the cluster" in r.message]) == 1
+
+
+def test_an_actor_that_dies_while_others_wait_for_its_slot(synth_catalog: Catalog) -> None:
+    """The slot goes to one that was asked for before its replacement, and the stream goes on."""
+    num_slots = int(ray.available_resources()["CPU"])
+    # They hold all slots but one.
+    idle: Any = ray.remote(num_cpus=1)(_Idle)
+    others = [idle.remote() for _ in range(num_slots - 1)]
+    ray.get([other.here.remote() for other in others])
+    source, steps = make_source(synth_catalog), range(12)
+    received: list[str] = []
+    with ray_stream(source, steps, num_actors=1, max_actors=2) as stream:
+        pool = pool_of(stream)
+        for batch in stream:
+            received.append(digest(batch))
+            if batch.step == 1:
+                pool.grow(1)
+            elif batch.step == 2:
+                assert len(pool) == 1
+                assert pool._coming
+                (only,) = decoders()
+                os.kill(only, signal.SIGKILL)
+    for other in others:
+        ray.kill(other)
+    assert received == plain_digests(source, steps)
 
 
 def test_actors_that_end_on_their_way_are_done_without(

@@ -208,6 +208,20 @@ def test_it_travels_as_its_path(tmp_path: Path) -> None:
     assert len(pickle.dumps(catalog)) < 1000
 
 
+def test_another_catalogue_in_its_place_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decode actor that is started later must not read rows of other items."""
+    monkeypatch.chdir(tmp_path)
+    write_catalog(Path("c.parquet"), [make_item(i) for i in range(5)], "/data")
+    sent = pickle.dumps(Catalog.open("c.parquet"))
+    monkeypatch.chdir("/")
+    assert len(pickle.loads(sent)) == 5
+    write_catalog(tmp_path / "c.parquet", [make_item(i) for i in range(1, 6)], "/data")
+    with pytest.raises(ConfigError, match=r"c\.parquet was indexed again while it was read"):
+        pickle.loads(sent)
+
+
 def test_a_root_holds_for_processes_that_stand_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

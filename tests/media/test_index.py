@@ -112,7 +112,10 @@ def test_an_interrupt_ends_all_probing_without_a_traceback(
     many.mkdir()
     for number in range(20_000):
         os.link(source, many / f"{number}.mp4")
-    command = [sys.executable, "-c", "from avrep.cli import main; main()", "index", str(many)]
+    # A shell that started the tests in the background has all below it pass over interrupts.
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    program = heeding + "from avrep.cli import main; main()"
+    command = [sys.executable, "-c", program, "index", str(many)]
     with subprocess.Popen(
         [*command, "-o", str(tmp_path / "c.parquet"), "--workers", "2"],
         start_new_session=True,
