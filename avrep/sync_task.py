@@ -10,6 +10,9 @@ from pydantic import Field
 from torch import Tensor
 
 from avrep.assemble import build_objective, usable_rows, use_threads
+from avrep.augment.colour import normalize_
+from avrep.augment.resample import crop_resize
+from avrep.augment.video_params import central_box
 from avrep.config import RunConfig
 from avrep.errors import ConfigError
 from avrep.evaluation.envelopes import envelope_scores, envelopes
@@ -21,9 +24,9 @@ from avrep.frozen import FrozenConfig
 from avrep.losses.shift_contrast import shift_distances
 from avrep.media.catalog import Catalog
 from avrep.models.weights_digest import weights_digest
-from avrep.objectives.base import ViewTensors
+from avrep.objectives.base import BatchTensors, ViewTensors
 from avrep.objectives.segment_avclip import SegmentAvclip
-from avrep.objectives.segments import Segments
+from avrep.objectives.segments import ASPECT, Segments, SegmentsConfig
 from avrep.objectives.synchformer import Synchformer, drawn_offsets
 from avrep.objectives.syncnet import Syncnet
 from avrep.pipeline.example import StreamSource
@@ -32,15 +35,17 @@ from avrep.pipeline.stream import OpenStream, plain_stream
 from avrep.sampling.sync import SyncConfig, offsets_s
 from avrep.trained import load_trained, read_run_config, start_encoders
 from avrep.training import parallel
-from avrep.training.inputs import to_inputs
-from avrep.types import Failure
+from avrep.training.inputs import move_batch
+from avrep.types import Batch, Failure
 
 Progress = Callable[[int, int], None]
 """Called with (items done, items in all)."""
 
 
 class SyncTaskConfig(FrozenConfig):
-    """Which clips are drawn. A run of Synchformer keeps the clips and offsets that it was trained on."""
+    """Which clips are drawn. A run of Synchformer keeps the length and the offsets that it was trained
+    on, without their jitter.
+    """
 
     clip_s: float = Field(default=5.0, gt=0)
     """Length of pictures and of sound; with segments, more than the offsets' whole range."""
@@ -101,7 +106,9 @@ def _objective(run: RunConfig, config: SyncTaskConfig) -> Segments:
     """The run's objective as it began, with the clips that are measured."""
     objective = build_objective(run)
     if isinstance(objective, Synchformer):
-        return objective
+        exact = objective.config.sampler.model_copy(update={"jitter_s": 0.0})
+        changed = objective.config.model_copy(update={"sampler": exact})
+        return _rebuilt(run, changed)
     if not isinstance(objective, SegmentAvclip | Syncnet):
         raise ConfigError(
             f"the run's objective, {run.objective.kind}, knows nothing of synchrony; "
@@ -124,13 +131,7 @@ def _objective(run: RunConfig, config: SyncTaskConfig) -> Segments:
         num_offsets=config.num_offsets,
         jitter_s=0.0,
     )
-    changes = {
-        "sampler": sampler,
-        "hop_frames": hop_frames,
-        "flip_probability": 0.0,
-        "colour_probability": 0.0,
-        "min_crop_area": 1.0,
-    }
+    changes = {"sampler": sampler, "hop_frames": hop_frames}
     changed = objective.config.model_copy(update=changes)
     if changed.num_segments < config.num_offsets:
         raise ConfigError(
@@ -138,9 +139,13 @@ def _objective(run: RunConfig, config: SyncTaskConfig) -> Segments:
             f"apart, and {config.num_offsets} offsets want as many: choose a longer clip_s, or a "
             "smaller max_offset_s"
         )
-    longer = build_objective(run.model_copy(update={"objective": changed}))
-    assert isinstance(longer, SegmentAvclip | Syncnet)
-    return longer
+    return _rebuilt(run, changed)
+
+
+def _rebuilt(run: RunConfig, changed: SegmentsConfig) -> Segments:
+    objective = build_objective(run.model_copy(update={"objective": changed}))
+    assert isinstance(objective, Segments)
+    return objective
 
 
 def _measure(
@@ -175,7 +180,7 @@ def _measure(
             keys += batch.keys
             failures += batch.failures
             if batch.keys:
-                view = objective.view_of(to_inputs(batch, objective, seed, device))
+                view = objective.view_of(_inputs(batch, objective, device))
                 one, pictures, score = _scored(objective, view, spec.sampler)
                 found.append(one)
                 others.add(pictures, score)
@@ -184,6 +189,30 @@ def _measure(
     if not found:
         raise ConfigError(f"none of {len(rows)} items could be used: {failures[0].reason}")
     return _joined(tuple(keys), found, others.scores, spec.sampler, tuple(failures))
+
+
+def _inputs(batch: Batch, objective: Segments, device: torch.device) -> BatchTensors:
+    """The batch with nothing drawn: no mirror images, no colours changed, and the crop of tests.
+
+    That is the central square that has `crop_px` of frames of `short_side_px`, as in Synchformer's
+    released code. A run that was trained on whole frames has them whole.
+    """
+    moved = move_batch(batch, device)
+    (host,), (view,), (augment,) = batch.views, moved.views, objective.augments()
+    assert view.video is not None
+    boxes = [_test_box(objective.segments, *size) for size in host.size_px.tolist()]
+    never = np.zeros(len(boxes), np.bool_)
+    video = crop_resize(view.video, np.array(boxes, np.int32), never, augment.crop_px)
+    normalize_(video, augment.mean, augment.std)
+    return replace(moved, views=(replace(view, video=video),))
+
+
+def _test_box(config: SegmentsConfig, height_px: int, width_px: int) -> tuple[int, int, int, int]:
+    if config.min_crop_area == 1:
+        return central_box(height_px, width_px, ASPECT)
+    share = config.crop_px / max(config.short_side_px or 0, config.crop_px)
+    side = round(share * min(height_px, width_px))
+    return (height_px - side) // 2, (width_px - side) // 2, side, side
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,15 @@
 pictures do not, and runs that know nothing of synchrony are refused.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from avrep.config import parse_config
+from avrep.config import RunConfig, parse_config
 from avrep.errors import ConfigError
 from avrep.evaluation.task_result import TaskResult
 from avrep.media.catalog import Catalog
@@ -17,7 +19,8 @@ from avrep.media.synth import write_corpus
 from avrep.media.synth_scene import SynthConfig
 from avrep.pretrain import pretrain
 from avrep.report.sync_plot import draw_sync
-from avrep.sync_task import SyncClips, SyncTaskConfig, measure_sync
+from avrep.sync_task import SyncClips, SyncTaskConfig, _inputs, _objective, measure_sync
+from avrep.types import Address, Batch, View
 
 _TASK = SyncTaskConfig(clip_s=1.92, max_offset_s=0.48, num_offsets=13)
 _SEGMENTS: dict[str, Any] = {
@@ -156,3 +159,36 @@ def test_what_cannot_be_measured_is_refused(tmp_path: Path, synth_catalog: Catal
         measure_sync(run, synth_catalog, SyncTaskConfig(clip_s=3.0))
     with pytest.raises(ConfigError, match=r"no item with video and sound of at least 9 s"):
         measure_sync(run, synth_catalog, SyncTaskConfig())
+
+
+@pytest.mark.parametrize("kind", ["segment_avclip", "syncnet", "synchformer"])
+@pytest.mark.parametrize("min_crop_area", [0.4, 1.0])
+def test_nothing_is_drawn_of_what_is_measured(
+    kind: str, min_crop_area: float, tiny_config: Callable[..., RunConfig]
+) -> None:
+    """A ramp from left to right, 24 x 32: the central square of 16 pixels, or all of it, never mirrored."""
+    objective_tree = {"kind": kind, **_SEGMENTS, **_OBJECTIVES[kind]}
+    augmented = {"min_crop_area": min_crop_area, "flip_probability": 1.0, "colour_probability": 1.0}
+    base = tiny_config().model_dump(mode="json", exclude={"objective"})
+    sound = {"audio_encoder": {"kind": "audio_conv", "base_width": 4, "num_bins": 16}}
+    run = parse_config({**base, **sound, "objective": {**objective_tree, **augmented}}, "test")
+    objective = _objective(run, _TASK)
+    assert objective.segments.sampler.jitter_s == 0
+    video = np.broadcast_to(np.arange(0, 256, 8, dtype=np.uint8)[:, None], (2, 3, 24, 32, 3)).copy()
+    view = View(
+        video=video,
+        size_px=np.array([[24, 32]] * 2, np.int32),
+        pts_s=np.zeros((2, 3)),
+        rate_hz=16000,
+    )
+    batch = Batch(step=0, addresses=(Address(0, 0), Address(0, 1)), keys=("a", "b"), views=(view,))
+    (seen,) = _inputs(batch, objective, torch.device("cpu")).views
+    assert seen.video is not None
+    assert seen.video.shape == (2, 3, 3, 16, 16)
+    row = (seen.video[0, 0, 0, 0] + 1) * 127.5
+    if min_crop_area == 1:
+        # Two columns each, with their neighbours: 4 to 244 in steps of 16, but at the ends.
+        torch.testing.assert_close(row[1:-1], torch.arange(20.0, 230.0, 16.0), rtol=0, atol=0.01)
+    else:
+        torch.testing.assert_close(row, torch.arange(64.0, 192.0, 8.0), rtol=0, atol=0.01)
+    torch.testing.assert_close(seen.video, seen.video[:1, :1, :1, :1].expand(2, 3, 3, 16, 16))

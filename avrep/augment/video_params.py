@@ -135,7 +135,14 @@ def random_box(
             top = int(rng.integers(0, height_px - height + 1))
             left = int(rng.integers(0, width_px - width + 1))
             return top, left, height, width
-    narrowest, widest = config.aspect
+    return central_box(height_px, width_px, config.aspect)
+
+
+def central_box(
+    height_px: int, width_px: int, aspect: tuple[float, float]
+) -> tuple[int, int, int, int]:
+    """The largest central crop whose width by height is in range, as (top, left, height, width)."""
+    narrowest, widest = aspect
     width = min(width_px, max(1, round(height_px * widest)))
     height = min(height_px, max(1, round(width_px / narrowest)))
     return (height_px - height) // 2, (width_px - width) // 2, height, width

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from avrep.models.mae_decoder import join_hidden
 from avrep.models.positions import Grid, build_positions
-from avrep.models.transformer import Transformer, TransformerConfig
+from avrep.models.transformer import Block, Transformer, TransformerConfig
 
 
 class VjepaPredictorConfig(TransformerConfig):
@@ -24,7 +24,7 @@ class VjepaPredictor(nn.Module):
 
     V-JEPA (arXiv 2404.08471), released code. Each way of masking has a hidden token of its own, which
     starts at zero; positions are the separable sines. Linear layers start as a normal of deviation
-    0.02 with bias 0.
+    0.02 with bias 0; the last of each branch of block n, from 1, is then divided by sqrt(2 n).
 
     Args:
         config: sizes.
@@ -47,6 +47,7 @@ class VjepaPredictor(nn.Module):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        _divide_branches(self.transformer)
 
     def forward(
         self, tokens: Tensor, kept: Tensor, masked: Tensor, grid: Grid, mask_kind: int
@@ -69,3 +70,11 @@ class VjepaPredictor(nn.Module):
         token, table = self.mask_tokens[mask_kind], self.positions(grid)
         joined = join_hidden(self.embed(tokens), token, table, kept, masked)
         return self.head(self.transformer(joined)[:, kept.shape[1] :])
+
+
+@torch.no_grad()
+def _divide_branches(transformer: Transformer) -> None:
+    for number, block in enumerate(transformer.blocks, start=1):
+        assert isinstance(block, Block)
+        for last in (block.attention.out, block.mlp[2]):
+            last.get_parameter("weight").div_((2 * number) ** 0.5)

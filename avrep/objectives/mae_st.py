@@ -26,7 +26,7 @@ class MaeStConfig(MaskedVideoConfig):
     """
 
     kind: Literal["mae_st"] = "mae_st"
-    sampler: UniformConfig = UniformConfig(num_frames=16, stride=4, fps=30)
+    sampler: UniformConfig = UniformConfig(num_frames=16, stride=4, fps=30, form="spread")
     """A clip of 16 frames, 4 frames apart at 30 frames a second."""
     short_side_px: int | None = Field(default=256, ge=8, le=4096)
     """Frames are decoded to this short side before the crop; None: as stored. The released code

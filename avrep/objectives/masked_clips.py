@@ -20,7 +20,7 @@ from avrep.types import Geometry
 class MaskedClipsConfig(FrozenConfig):
     """Which clips are masked."""
 
-    sampler: UniformConfig = UniformConfig(num_frames=16, stride=4)
+    sampler: UniformConfig = UniformConfig(num_frames=16, stride=4, form="spread")
     """A clip of 16 frames, 4 frames apart."""
     short_side_px: int | None = Field(default=256, ge=8, le=4096)
     """Frames are decoded to this short side before the crop; None: as stored."""

@@ -20,6 +20,8 @@ from avrep.types import Geometry
 
 RATE_HZ = 16000
 """Samples a second that audio encoders take."""
+ASPECT = (3 / 4, 4 / 3)
+"""Least and greatest width of a crop, divided by its height."""
 
 
 class SegmentsConfig(FrozenConfig):
@@ -72,19 +74,19 @@ class Segments(Objective):
         super().__init__()
         self.video = video
         self.audio = audio
-        self._segments = config
+        self.segments = config
 
     def view_specs(self) -> tuple[ViewSpec, ...]:
-        geometry = Geometry(short_side_px=self._segments.short_side_px, rate_hz=RATE_HZ)
-        return (ViewSpec(sampler=self._segments.sampler, geometry=geometry),)
+        geometry = Geometry(short_side_px=self.segments.short_side_px, rate_hz=RATE_HZ)
+        return (ViewSpec(sampler=self.segments.sampler, geometry=geometry),)
 
     def augments(self) -> tuple[VideoAugmentConfig, ...]:
         """Every frame of a clip is cropped, mirrored and coloured alike."""
-        config = self._segments
+        config = self.segments
         augment = VideoAugmentConfig(
             crop_px=config.crop_px,
             area=(config.min_crop_area, 1.0),
-            aspect=(3 / 4, 4 / 3),
+            aspect=ASPECT,
             flip_probability=config.flip_probability,
             jitter_probability=config.colour_probability,
             gray_probability=config.colour_probability,
@@ -104,7 +106,7 @@ class Segments(Objective):
             num: how many; None: all.
         """
         assert view.video is not None
-        config = self._segments
+        config = self.segments
         cut = video_segments(view.video, config.segment_frames, config.hop_frames)
         last = config.num_segments if num is None else first + num
         return self.video(cut[:, first:last].flatten(0, 1))
@@ -112,7 +114,7 @@ class Segments(Objective):
     def encode_audio(self, view: ViewTensors) -> Features:
         """The features of each segment's sound, rows [b * num_segments]."""
         assert view.audio is not None
-        config = self._segments
+        config = self.segments
         rate_hz = RATE_HZ * config.sampler.stride / config.sampler.fps
         starts = [
             round(number * config.hop_frames * rate_hz) for number in range(self.num_segments)
@@ -122,12 +124,12 @@ class Segments(Objective):
 
     @property
     def num_segments(self) -> int:
-        return self._segments.num_segments
+        return self.segments.num_segments
 
     @property
     def segment_frames(self) -> int:
         """Frames of a segment: the clips that the encoders see."""
-        return self._segments.segment_frames
+        return self.segments.segment_frames
 
     def view_of(self, batch: BatchTensors) -> ViewTensors:
         """The batch's one view.
@@ -135,7 +137,7 @@ class Segments(Objective):
         Raises:
             ValueError: it is not one view of the clips that were asked for.
         """
-        sampler = self._segments.sampler
+        sampler = self.segments.sampler
         view = batch.views[0] if len(batch.views) == 1 else None
         if (
             view is None

@@ -22,7 +22,7 @@ class VideomaeConfig(MaskedVideoConfig):
     """VideoMAE's clips, mask and decoder; the defaults are the paper's for ViT-B on Kinetics-400."""
 
     kind: Literal["videomae"] = "videomae"
-    sampler: UniformConfig = UniformConfig(num_frames=16, stride=4)
+    sampler: UniformConfig = UniformConfig(num_frames=16, stride=4, form="held")
     """A clip of 16 frames at stride 4; Something-Something and HMDB51 have stride 2."""
     short_side_px: int | None = Field(default=320, ge=8, le=4096)
     """Frames are decoded to this short side before the crop; None: as stored. The released code takes

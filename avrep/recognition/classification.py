@@ -59,7 +59,8 @@ class Classification(Objective):
                 nn.init.zeros_(self.head.bias)
 
     def view_specs(self) -> tuple[ViewSpec, ...]:
-        return (random_clips(self.recipe.clip, 1, self.recipe.short_side_px),)
+        recipe = self.recipe
+        return (random_clips(recipe.clip, 1, recipe.short_side_px, recipe.form),)
 
     def augments(self) -> tuple[VideoAugmentConfig, ...]:
         return (self.recipe.augment,)

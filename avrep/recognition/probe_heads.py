@@ -46,8 +46,9 @@ def build_head_optimizer(heads: ProbeHeads, rates: Sequence[HeadRates]) -> torch
     for head, rate in zip(heads.heads, rates, strict=True):
         for is_decayed in (True, False):
             chosen = [p for p in head.parameters() if (p.ndim > 1) == is_decayed]
-            weight_decay = rate.weight_decay if is_decayed else 0.0
-            groups.append({"params": chosen, "peak_lr": rate.lr, "weight_decay": weight_decay})
+            first, final = rate.weight_decay, rate.final_weight_decay
+            between = (first, first if final is None else final) if is_decayed else (0.0, 0.0)
+            groups.append({"params": chosen, "peak_lr": rate.lr, "decay_between": between})
     return torch.optim.AdamW(groups, lr=0.0, fused=True)
 
 
@@ -62,7 +63,7 @@ def step_heads(
     max_grad_norm: float | None,
     precision: Precision,
 ) -> None:
-    """One update of every head by its own cross-entropy, at half a cosine's learning rate.
+    """One update of every head by its own cross-entropy, with learning rate and decay on half a cosine.
 
     A head whose loss is not finite is left as it is: the others go on.
 
@@ -79,6 +80,8 @@ def step_heads(
     share = cosine_with_warmup(step, total_steps, 0, 1.0)
     for group in optimizer.param_groups:
         group["lr"] = group["peak_lr"] * share
+        first, final = group["decay_between"]
+        group["weight_decay"] = final + (first - final) * share
     optimizer.zero_grad(set_to_none=True)
     for head in heads.heads:
         with torch.autocast(tokens.device.type, torch.bfloat16, enabled=precision == "bf16"):

@@ -8,7 +8,7 @@ from avrep.augment.mixing import MixingConfig
 from avrep.augment.video_config import VideoAugmentConfig
 from avrep.frozen import FrozenConfig
 from avrep.recognition.views import ViewsConfig
-from avrep.sampling.clips import ClipConfig
+from avrep.sampling.clips import ClipConfig, ClipForm
 from avrep.training.optim import OptimConfig
 from avrep.training.schedules import cosine_with_warmup, steps_with_warmup
 from avrep.training.step import Precision
@@ -51,6 +51,8 @@ class FinetuneRecipe(FrozenConfig):
     differs: tuple[str, ...] = ()
     """What is not as published, or was not found; told with every result."""
     clip: ClipConfig = ClipConfig(num_frames=16, stride=4)
+    form: ClipForm = "looped"
+    """Which frames a clip of training has."""
     short_side_px: int | None = Field(default=256, ge=8, le=4096)
     """Frames are decoded to this short side before training's crop; None: as stored."""
     augment: VideoAugmentConfig = crop_and_flip(112, area=(0.25, 1.0))

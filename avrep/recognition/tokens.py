@@ -71,7 +71,13 @@ class StreamedTokens:
     def open(self, steps: range) -> Iterator[Iterator[TokenBatch]]:
         """The batches of some steps."""
         recipe = self.recipe
-        spec = random_clips(recipe.clip, recipe.clips_in_training, recipe.short_side_px)
+        spec = random_clips(
+            recipe.clip,
+            recipe.clips_in_training,
+            recipe.short_side_px,
+            "spread",
+            one_in_each_part=True,
+        )
         with self.open_stream(self.data.source(self.plan, spec), steps) as stream:
             yield (
                 TokenBatch(

@@ -7,7 +7,7 @@ from pydantic import Field
 from avrep.augment.eval_crops import CropConfig
 from avrep.augment.video_config import VideoAugmentConfig
 from avrep.frozen import FrozenConfig
-from avrep.sampling.clips import ClipConfig, DenseConfig, UniformConfig
+from avrep.sampling.clips import ClipConfig, ClipForm, DenseConfig, UniformConfig
 from avrep.sampling.spec import ViewSpec
 from avrep.types import Geometry
 
@@ -40,9 +40,18 @@ def crops_of(views: ViewsConfig, augment: VideoAugmentConfig) -> CropConfig:
     )
 
 
-def random_clips(clip: ClipConfig, num_clips: int, short_side_px: int | None) -> ViewSpec:
-    """Clips drawn anywhere in a video, for training."""
-    sampler = UniformConfig(**clip.model_dump(), num_clips=num_clips)
+def random_clips(
+    clip: ClipConfig,
+    num_clips: int,
+    short_side_px: int | None,
+    form: ClipForm,
+    *,
+    one_in_each_part: bool = False,
+) -> ViewSpec:
+    """Clips drawn at random, for training; see `UniformConfig`."""
+    sampler = UniformConfig(
+        **clip.model_dump(), num_clips=num_clips, form=form, one_in_each_part=one_in_each_part
+    )
     return ViewSpec(sampler=sampler, geometry=Geometry(short_side_px=short_side_px))
 
 

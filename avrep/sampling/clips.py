@@ -3,11 +3,11 @@
 Everything here counts frames; `avrep.sampling.spec` turns the counts into times.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from avrep.frozen import FrozenConfig
 
@@ -35,12 +35,29 @@ class ClipConfig(FrozenConfig):
     31, and from 92 to 31. At stride 4 on the phone clips, from 75 to 61."""
 
 
+ClipForm = Literal["looped", "held", "spread"]
+"""Which frames a drawn clip has. "looped": `stride` apart, and a video that is shorter begins again,
+as in CVRL and RSPNet. "held": `stride` apart, and a shorter video stays at its last frame, as in
+VideoMAE's pretraining. "spread": as `dense_clips` spreads them, for encoders that are tested by those:
+MAE-ST's, V-JEPA's, VideoMAE's fine-tuned."""
+
+
 class UniformConfig(ClipConfig):
-    """Clips of one video, each drawn at random and independently of the others."""
+    """Clips of one video, each drawn at random."""
 
     kind: Literal["uniform"] = "uniform"
     num_clips: int = Field(default=1, ge=1, le=1000)
     """Clips drawn from each item."""
+    form: ClipForm = "looped"
+    one_in_each_part: bool = False
+    """Of "held" and "spread": the video is cut into `num_clips` equal parts, and one clip is drawn in
+    each, as V-JEPA's probe is trained; otherwise each is drawn anywhere."""
+
+    @model_validator(mode="after")
+    def _parts_do_not_loop(self) -> Self:
+        if self.one_in_each_part and self.form == "looped":
+            raise ValueError('one_in_each_part goes with form "held" or "spread"; set form')
+        return self
 
 
 class DenseConfig(ClipConfig):
@@ -60,6 +77,11 @@ def num_starts(num_frames_in_video: int, config: ClipConfig) -> int:
 def looped_clip(start: int, num_frames_in_video: int, config: ClipConfig) -> FrameNumbers:
     """Frame numbers of the clip from `start`; past the last frame it goes on from frame 0."""
     return (start + config.stride * np.arange(config.num_frames)) % num_frames_in_video
+
+
+def held_clip(start: int, num_frames_in_video: int, config: ClipConfig) -> FrameNumbers:
+    """Frame numbers of the clip from `start`; past the last frame it stays there."""
+    return np.minimum(start + config.stride * np.arange(config.num_frames), num_frames_in_video - 1)
 
 
 def snapped(start: int, keyframes: FrameNumbers, config: ClipConfig) -> int:
@@ -82,9 +104,16 @@ def uniform_clips(
     rng: np.random.Generator,
     keyframes: FrameNumbers = NONE_KNOWN,
 ) -> tuple[FrameNumbers, ...]:
-    """Clips whose starts are uniform over those from which a clip fits; a short video loops.
+    """Clips whose starts are uniform over those from which a clip fits.
 
-    This is the training sampler of CVRL's linear evaluation (arXiv 2008.03800, released code).
+    Looped, this is the training sampler of CVRL's linear evaluation (arXiv 2008.03800, released code).
+
+    Held and spread, a clip covers S = num_frames * stride of the L frames of a video, or of a part of
+    it, and starts at one of the first L - S, or at 0 where there are none: V-JEPA's rule (arXiv
+    2404.08471, released code). Parts that are no longer than S overlap: clips then start as evenly as
+    `dense_clips` has them. Within a clip the released code spaces its T frames by S / (T - 1), here it
+    is (S - 1) / (T - 1), as in testing; of a video shorter than a clip it shows L // stride frames and
+    then the last.
 
     Args:
         num_frames_in_video: length of the video in frames, at least 1.
@@ -95,11 +124,33 @@ def uniform_clips(
     Returns:
         `config.num_clips` arrays, int64[t], each value in [0, num_frames_in_video).
     """
-    starts = rng.integers(0, num_starts(num_frames_in_video, config), size=config.num_clips)
+    if config.form == "looped":
+        lay, starts = (
+            looped_clip,
+            _starts_anywhere(num_starts(num_frames_in_video, config), config, rng),
+        )
+    else:
+        lay = held_clip if config.form == "held" else spread_clip
+        starts = _starts_of_whole(num_frames_in_video, config, rng)
     return tuple(
-        looped_clip(snapped(int(start), keyframes, config), num_frames_in_video, config)
-        for start in starts
+        lay(snapped(start, keyframes, config), num_frames_in_video, config) for start in starts
     )
+
+
+def _starts_anywhere(num: int, config: UniformConfig, rng: np.random.Generator) -> list[int]:
+    return rng.integers(0, num, size=config.num_clips).tolist()
+
+
+def _starts_of_whole(length: int, config: UniformConfig, rng: np.random.Generator) -> list[int]:
+    """Starts of clips that cover `num_frames * stride` frames, anywhere or one in each part."""
+    covered, num_parts = config.num_frames * config.stride, config.num_clips
+    if not config.one_in_each_part:
+        return _starts_anywhere(max(length - covered, 1), config, rng)
+    part = length // num_parts
+    if part <= covered:
+        return even_starts(length, covered, num_parts)
+    inside = _starts_anywhere(part - covered, config, rng)
+    return [number * part + start for number, start in enumerate(inside)]
 
 
 def dense_clips(

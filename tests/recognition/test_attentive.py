@@ -29,7 +29,7 @@ from avrep.recognition.attentive_recipe import (
 )
 from avrep.recognition.data import LabelledRows, TaskVideos
 from avrep.recognition.judging import TOP1
-from avrep.recognition.probe_heads import ProbeHeads
+from avrep.recognition.probe_heads import ProbeHeads, build_head_optimizer, step_heads
 from avrep.recognition.recipe import crop_and_flip
 from avrep.recognition.row_scores import RowScores
 from avrep.recognition.token_store import StoredTokens, make_token_store
@@ -130,6 +130,37 @@ def test_what_only_attention_can_read_is_learnt_and_the_best_rates_are_chosen(
     chosen, found = best_head(RowScores(rows=ROWS.valid, scores=said), ROWS)
     assert chosen == 2
     assert found[TOP1] > 0.95
+
+
+def test_rates_at_half_time_and_at_the_end() -> None:
+    rates = (
+        HeadRates(lr=1e-3, weight_decay=0.01, final_weight_decay=1e-6),
+        HeadRates(lr=5e-3, weight_decay=0.4),
+    )
+    heads = ProbeHeads(AttentiveRecipe(rates=rates, num_heads=1), WIDTH, 2, seed=0)
+    optimizer = build_head_optimizer(heads, rates)
+    for step, lrs, decays in (
+        (0, (1e-3, 5e-3), (0.01, 0.4)),
+        (2, (5e-4, 2.5e-3), (0.0050005, 0.4)),
+        (4, (0.0, 0.0), (1e-6, 0.4)),
+    ):
+        step_heads(
+            heads,
+            optimizer,
+            hand_made()[:4],
+            torch.tensor([0, 1, 0, 1]),
+            step=step,
+            total_steps=4,
+            max_grad_norm=1.0,
+            precision="fp32",
+        )
+        told = [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups]
+        # Of each head first what is decayed, then what has one dimension.
+        for (lr, decay), matrices, vectors in zip(
+            zip(lrs, decays, strict=True), told[::2], told[1::2], strict=True
+        ):
+            assert matrices == pytest.approx((lr, decay))
+            assert vectors == pytest.approx((lr, 0.0))
 
 
 def test_probes_killed_and_resumed_are_as_undisturbed(tmp_path: Path) -> None:
@@ -301,10 +332,9 @@ def test_v_jepas_recipes() -> None:
             num_operations=4, magnitude=7, magnitude_std=0.5, probability=0.5
         )
         assert recipe.augment.erase == EraseConfig(probability=0.25, area=(0.02, 1 / 3))
-        assert recipe.rates[0] == HeadRates(lr=1e-3, weight_decay=0.01)
+        assert recipe.rates[0] == HeadRates(lr=1e-3, weight_decay=0.01, final_weight_decay=1e-6)
     assert recipes["vjepa-8x3"].clips_in_training == 8
-    # 1e-3 and 0.01 are in V-JEPA 2's grid.
-    assert len(set(recipes["vjepa-8x3-grid"].rates)) == len(recipes["vjepa-8x3-grid"].rates) == 20
+    assert len(set(recipes["vjepa-8x3-grid"].rates)) == len(recipes["vjepa-8x3-grid"].rates) == 21
     assert AttentiveRecipe(attend_across_clips=False).clips_in_training == 1
     with pytest.raises(ConfigError, match="no attentive probe 'vjepa'; there are vjepa-2x3, vjepa"):
         attentive_recipe("vjepa")

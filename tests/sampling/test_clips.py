@@ -12,11 +12,14 @@ from pydantic import ValidationError
 from scipy import stats
 
 from avrep.sampling.clips import (
+    ClipForm,
     DenseConfig,
     UniformConfig,
     dense_clips,
+    held_clip,
     looped_clip,
     num_starts,
+    spread_clip,
     uniform_clips,
 )
 
@@ -105,6 +108,60 @@ def test_uniform_clips_stay_inside_and_keep_their_stride(
         assert ((np.diff(clip) - stride) % length == 0).all()
         if length > (num_frames - 1) * stride:
             assert (np.diff(clip) == stride).all()
+
+
+def test_forms_by_hand() -> None:
+    config = UniformConfig(num_frames=4, stride=3)
+    # 7 frames: 5, 8 and what is behind.
+    assert held_clip(5, 7, config).tolist() == [5, 6, 6, 6]
+    # 0, 11/3, 22/3 and 11 of 12 frames, rounded down.
+    assert spread_clip(2, 20, config).tolist() == [2, 5, 9, 13]
+    rng = np.random.default_rng(0)
+    cases: tuple[tuple[ClipForm, list[int]], ...] = (
+        ("held", [0, 3, 6, 8]),
+        ("spread", [0, 3, 7, 8]),
+    )
+    for form, only in cases:
+        short = UniformConfig(num_frames=4, stride=3, num_clips=5, form=form)
+        assert {tuple(c.tolist()) for c in uniform_clips(9, short, rng)} == {tuple(only)}
+
+
+@given(length=lengths, num_frames=frames, stride=strides, seed=seeds, n=st.integers(1, 4))
+def test_one_clip_in_each_part(length: int, num_frames: int, stride: int, seed: int, n: int):
+    """V-JEPA's rule, word by word: where a part is longer than a clip, one anywhere in it; else clips
+    start as far apart as all of the video allows.
+    """
+    config = UniformConfig(
+        num_frames=num_frames, stride=stride, num_clips=n, form="spread", one_in_each_part=True
+    )
+    clips = uniform_clips(length, config, np.random.default_rng(seed))
+    part, covered = length // n, num_frames * stride
+    assert len(clips) == n
+    for number, clip in enumerate(clips):
+        if part > covered:
+            assert number * part <= clip[0]
+            assert clip[-1] < (number + 1) * part
+        else:
+            step = (length - covered) // (n - 1) if n > 1 and length > covered else 0
+            assert clip[0] == min(number * step, length - 1)
+        # The frames that testing has from that start.
+        assert clip.tolist() == spread_clip(int(clip[0]), length, config).tolist()
+
+
+def test_every_start_in_a_part_is_drawn_as_often_as_another() -> None:
+    config = UniformConfig(num_frames=2, stride=3, num_clips=2, form="held", one_in_each_part=True)
+    rng = np.random.default_rng(3)
+    drawn = [[int(c[0]) for c in uniform_clips(30, config, rng)] for _ in range(3000)]
+    # Parts of 15 frames, clips that cover 6: nine starts.
+    for starts, first in zip(zip(*drawn, strict=True), (0, 15), strict=True):
+        counts = np.bincount(np.array(starts) - first, minlength=9)
+        assert len(counts) == 9
+        assert stats.chisquare(counts).pvalue > 1e-4
+
+
+def test_parts_do_not_loop() -> None:
+    with pytest.raises(ValidationError, match='goes with form "held" or "spread"'):
+        UniformConfig(one_in_each_part=True)
 
 
 @pytest.mark.parametrize("length", [40, 20])
