@@ -91,6 +91,9 @@ def embed_corpus(
     if "summary" in found and not missing:
         write_claim(job.out, FACTS, {**found, **where})
         return EmbedSummary(**found["summary"])
+    if found.pop("summary", None):
+        # Of parts that are made again now; killed after the last of them, it would stand for these.
+        write_claim(job.out, FACTS, {**found, **where})
     num_done = len(job.rows) - sum(len(job.rows_of(part)) for part in missing)
     num_made, began_s = 0, time.perf_counter()
     if progress:

@@ -175,6 +175,31 @@ def test_order_and_kills_do_not_matter_and_nothing_is_made_twice(
     assert contents(out) == contents(store.path)
 
 
+@pytest.mark.slow
+def test_parts_that_are_made_again_are_summed_up_again(
+    tiny_run: Path, synth_catalog: Catalog, tmp_path: Path
+) -> None:
+    """Also by a job that was killed between the last of them and the sum."""
+    root, out = Path(shutil.copytree(synth_catalog.root, tmp_path / "root")), tmp_path / "features"
+    config = CONFIG.model_copy(update={"root": str(root)})
+    damaged = root / synth_catalog[DAMAGED].shard
+    whole = damaged.read_bytes()
+    damaged.write_bytes(b"")
+    assert embed_corpus(tiny_run, synth_catalog.path, out, config).num_failed == 1
+    damaged.write_bytes(whole)
+    part_path(out, 0).unlink()
+
+    def cut(job: EmbedJob, parts: Sequence[int]) -> Iterator[PartDone]:
+        yield from make_here(job, parts)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        embed_corpus(tiny_run, synth_catalog.path, out, config, run_parts=cut)
+    mended = embed_corpus(tiny_run, synth_catalog.path, out, config)
+    assert (mended.num_failed, mended.num_clips, mended.num_made) == (0, 100, 0)
+    assert read_quarantine(out) == []
+
+
 def test_a_folder_of_something_else_is_refused(
     made: Made,
     tiny_run: Path,
