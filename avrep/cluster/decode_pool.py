@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 import ray
 from ray.exceptions import RayError
@@ -107,6 +108,7 @@ class DecodePool:
         self._no_room_until_s = -math.inf
         self._gauges = PoolGauges(str(source.catalog.path))
         self._tell()
+        _POOLS.add(self)
 
     def __len__(self) -> int:
         return len(self._workers)
@@ -136,6 +138,10 @@ class DecodePool:
             pending = [w.starting for w in self._workers if w.starting is not None]
             if not ray.wait(pending, timeout=_SAY_WAITING_EVERY_S)[0]:
                 _log.warning("no decode actor runs yet; is a CPU slot free? see ray status")
+                # Ray gives the slot of one that died to whoever asked first, and while this trainer
+                # waits here, none of its pools takes in those that it was to be grown by.
+                for pool in list(_POOLS):
+                    pool.withdraw()
             wanted = self._workers[preferred % len(self._workers)]
 
     def replace(self, worker: Worker) -> None:
@@ -149,9 +155,7 @@ class DecodePool:
             self._leaving.remove(worker)
             return
         number = self._workers.index(worker)
-        # Ray gives the dead one's slot to whom it was first asked for, and none of those that are
-        # coming is taken in while the trainer waits for this one.
-        self._workers[number] = self._coming.pop(0) if self._coming else self._start(number)
+        self._workers[number] = self._start(number)
         self._gauges.replaced()
         self._tell()
 
@@ -166,6 +170,11 @@ class DecodePool:
         first = len(self._workers) + len(self._coming)
         self._coming += [self._start(number) for number in range(first, first + num_actors)]
         self._tell()
+
+    def withdraw(self) -> None:
+        """Do without those that the pool was to be grown by."""
+        for worker in list(self._coming):
+            self._give_up(worker, "a stream of this trainer has none")
 
     def shrink(self, num_actors: int) -> None:
         """Ask so many for nothing more; `tend` ends each when all that it was asked for is collected.
@@ -195,6 +204,7 @@ class DecodePool:
 
     def stop(self) -> None:
         """Let each actor finish what it is decoding, then end."""
+        _POOLS.discard(self)
         for worker in (*self._workers, *self._coming, *self._leaving):
             _end(worker)
         self._gauges.tell(num_running=0, num_starting=0)
@@ -244,12 +254,12 @@ class DecodePool:
             self._give_up(worker, _reason(error))
         else:
             worker.starting = None
-            self._coming.remove(worker)
+            self._not_coming(worker)
             self._workers.append(worker)
 
     def _give_up(self, worker: Worker, reason: str) -> None:
         """Do without one that the pool was to be grown by."""
-        self._coming.remove(worker)
+        self._not_coming(worker)
         _end(worker)
         now_s = time.monotonic()
         if now_s >= self._no_room_until_s:
@@ -257,6 +267,13 @@ class DecodePool:
                 "no more decode actors than %d for %.0f s: %s", len(self), _ASK_AGAIN_S, reason
             )
         self._no_room_until_s = now_s + _ASK_AGAIN_S
+
+    def _not_coming(self, worker: Worker) -> None:
+        self._coming = [other for other in self._coming if other is not worker]
+
+
+# Of this process: a mixture has one for each corpus.
+_POOLS: WeakSet[DecodePool] = WeakSet()
 
 
 def _end(worker: Worker) -> None:

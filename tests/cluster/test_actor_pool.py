@@ -119,29 +119,42 @@ def test_a_cluster_without_room_is_no_error(
     assert len([r for r in caplog.records if "no room in the cluster" in r.message]) == 1
 
 
-def test_an_actor_that_dies_while_others_wait_for_its_slot(synth_catalog: Catalog) -> None:
-    """The slot goes to one that was asked for before its replacement, and the stream goes on."""
-    num_slots = int(ray.available_resources()["CPU"])
-    # They hold all slots but one.
-    idle: Any = ray.remote(num_cpus=1)(_Idle)
-    others = [idle.remote() for _ in range(num_slots - 1)]
-    ray.get([other.here.remote() for other in others])
+@pytest.mark.parametrize("whose", ["its own", "another corpus's"])
+def test_an_actor_that_dies_while_others_wait_for_its_slot(
+    whose: str, synth_catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were asked for before its replacement is, and the stream goes on all the same."""
+    monkeypatch.setattr(decode_pool, "_SAY_WAITING_EVERY_S", 1.0)
     source, steps = make_source(synth_catalog), range(12)
+    other = DecodePool(source, 1, READ_AHEAD_BYTES, 2)
+    other.running(0)
     received: list[str] = []
+    idle: list[Any] = []
     with ray_stream(source, steps, num_actors=1, max_actors=2) as stream:
         pool = pool_of(stream)
+        growing = pool if whose == "its own" else other
         for batch in stream:
             received.append(digest(batch))
             if batch.step == 1:
-                pool.grow(1)
+                idle = _hold_free_slots()
+                growing.grow(1)
             elif batch.step == 2:
-                assert len(pool) == 1
-                assert pool._coming
-                (only,) = decoders()
-                os.kill(only, signal.SIGKILL)
-    for other in others:
-        ray.kill(other)
+                assert len(growing) == 1
+                assert growing._coming
+                (worker,) = pool._workers
+                assert worker.where is not None
+                os.kill(worker.where.pid, signal.SIGKILL)
+    other.stop()
+    for actor in idle:
+        ray.kill(actor)
     assert received == plain_digests(source, steps)
+
+
+def _hold_free_slots() -> list[Any]:
+    idle: Any = ray.remote(num_cpus=1)(_Idle)
+    actors = [idle.remote() for _ in range(int(ray.available_resources()["CPU"]))]
+    ray.get([actor.here.remote() for actor in actors])
+    return actors
 
 
 def test_actors_that_end_on_their_way_are_done_without(
