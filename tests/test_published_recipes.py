@@ -151,7 +151,6 @@ _TRAIN: dict[str, dict[str, Any]] = {
         "batch_size": 1024,
         "num_steps": pytest.approx(800 * _KINETICS_400 / 1024, abs=1),
         "warmup_steps": pytest.approx(40 * _KINETICS_400 / 1024, abs=1),
-        "first_lr": pytest.approx(_linear(1e-6, 1024)),
         "final_lr": pytest.approx(_linear(1e-5, 1024)),
         "optim.lr": pytest.approx(_linear(1.5e-4, 1024)),
         "optim.betas": (0.9, 0.95),

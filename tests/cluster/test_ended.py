@@ -54,7 +54,12 @@ def test_a_trainer_that_is_started_again_ends_at_once(
     tiny_config: Callable[..., RunConfig], tmp_path: Path
 ) -> None:
     config, run = tiny_config(keep_best={"metric": "los"}), tmp_path / "run"
-    given = {"config": config.model_dump(mode="json"), "run_dir": str(run), "must_resume": False}
+    given = {
+        "config": config.model_dump(mode="json"),
+        "run_dir": str(run),
+        "must_resume": False,
+        "device": "cpu",
+    }
     with pytest.raises(ConfigError, match="no 'los' was logged"):
         _train_as_rank(given)
     metrics = (run / "metrics.jsonl").read_text()

@@ -6,6 +6,7 @@ from torch import nn
 
 from avrep.models.positions import separable_sinusoid_table
 from avrep.models.seeded import seeded
+from avrep.models.transformer import Block
 from avrep.models.vjepa_predictor import VjepaPredictor, VjepaPredictorConfig
 
 _GRID = (2, 2, 2)
@@ -40,11 +41,20 @@ def test_tokens_are_placed_one_by_one() -> None:
 
 
 def test_it_starts_as_released() -> None:
-    predictor = _predictor()
+    config = VjepaPredictorConfig(width=96, depth=3, num_heads=2)
+    predictor = VjepaPredictor(config, encoder_width=96, grid=_GRID, num_mask_kinds=2)
     assert not predictor.mask_tokens.any()
+    # What a block's branches add is divided by the square root of twice its number.
+    divided: dict[nn.Module, float] = {}
+    for number, block in enumerate(predictor.transformer.blocks, start=1):
+        assert isinstance(block, Block)
+        for last in (block.attention.out, block.mlp[2]):
+            divided[last] = (2 * number) ** 0.5
+    assert len(divided) == 6
     for module in predictor.modules():
         if isinstance(module, nn.Linear):
-            assert module.weight.std().item() == pytest.approx(0.02, rel=0.2)
+            expected = 0.02 / divided.get(module, 1.0)
+            assert module.weight.std().item() == pytest.approx(expected, rel=0.05)
             assert module.bias is None or not module.bias.any()
 
 

@@ -21,7 +21,7 @@ from avrep.errors import ConfigError
 from avrep.losses.vjepa import normalised_features
 from avrep.models.masks import BlockMaskConfig, take_places
 from avrep.models.positions import SinusoidPositions
-from avrep.models.transformer import Attention, Block
+from avrep.models.transformer import Attention
 from avrep.models.tubelet_vit import TubeletVit, TubeletVitConfig, build_tubelet_vit
 from avrep.models.video_conv import VideoConvConfig, build_video_conv
 from avrep.models.vjepa_predictor import VjepaPredictorConfig
@@ -218,13 +218,6 @@ def test_it_asks_for_what_is_released() -> None:
         (8, 0.15, (0.75, 1.5)),
         (2, 0.7, (0.75, 1.5)),
     ]
-    for number, block in enumerate(objective.predictor.transformer.blocks, start=1):
-        assert isinstance(block, Block)
-        # A normal of deviation 0.02, cut at 2; what adds to the stream less so block by block.
-        for last in (block.attention.out, block.mlp[2]):
-            std = last.get_parameter("weight").std().item()
-            assert std == pytest.approx(0.02 / (2 * number) ** 0.5, rel=0.02)
-        assert block.mlp[0].get_parameter("weight").std().item() == pytest.approx(0.02, rel=0.02)
     assert len(objective.predictor.transformer.blocks) == 12
     assert objective.predictor.mask_tokens.shape == (2, 384)
 
