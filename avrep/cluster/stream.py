@@ -18,7 +18,6 @@ from avrep.cluster.decode_pool import DecodePool, Worker
 from avrep.cluster.isolate import Isolation, own_error
 from avrep.cluster.pool_size import PoolSizer
 from avrep.cluster.session import check_store
-from avrep.errors import ConfigError
 from avrep.pipeline.batches import place_orders
 from avrep.pipeline.collate import Joiner
 from avrep.pipeline.example import StreamSource, expected_bytes
@@ -69,11 +68,9 @@ def ray_stream(
         AvrepError: decode actors cannot start.
 
     Raises:
-        ConfigError: Ray's object store has no room for the budget, or the budget none for the clips of
-            so many actors.
+        ConfigError: Ray's object store has no room for the budget.
     """
     check_store(prefetch_bytes)
-    _check_part(source, prefetch_bytes, max_actors or num_actors)
     pool = DecodePool(source, num_actors, read_ahead_bytes, max_actors)
     conductor = _Conductor(source, pool, prefetch_bytes, (rank, world_size))
     try:
@@ -81,25 +78,6 @@ def ray_stream(
     finally:
         conductor.cancel()
         pool.stop()
-
-
-def _part_bytes(prefetch_bytes: int, most_actors: int) -> int:
-    """What a part may have, of the largest pool that there may be, so that whether an item fits depends
-    on no moment.
-    """
-    return max(1, prefetch_bytes // (_PARTS_PER_ACTOR * most_actors))
-
-
-def _check_part(source: StreamSource, prefetch_bytes: int, most_actors: int) -> None:
-    """Refuse at once where item after item would be too large."""
-    given, wanted = _part_bytes(prefetch_bytes, most_actors), expected_bytes(source)
-    if wanted > given:
-        raise ConfigError(
-            f"data.prefetch_bytes={prefetch_bytes}: with {most_actors} decode actors a part of a batch "
-            f"may have {given / 2**20:.2f} MiB, and the clips of one item of 16:9 take "
-            f"{wanted / 2**20:.2f} MiB; set data.prefetch_bytes to "
-            f"{_PARTS_PER_ACTOR * most_actors * wanted} or more, or take fewer decode actors"
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +116,8 @@ class _Conductor:
         self._sizer = PoolSizer(pool)
         self._place = place
         self._known_bad = source.known_bad.copy()
-        self._max_bytes = _part_bytes(prefetch_bytes, pool.most)
+        # Of the largest pool that there may be, so that whether an item fits depends on no moment.
+        self._max_bytes = max(1, prefetch_bytes // (_PARTS_PER_ACTOR * pool.most))
         self._num_draws = source.plan.draws_per_visit if isinstance(source.plan, Plan) else 1
         self._visit_bytes = expected_bytes(source)
         self._in_flight: deque[_Asked] = deque()

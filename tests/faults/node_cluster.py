@@ -19,7 +19,7 @@ from avrep.media.catalog import Catalog
 from avrep.media.limits import DecodeLimits
 from avrep.pipeline.example import StreamSource
 from tests.faults.runs import digest, make_source
-from tests.faults.victims import decoders, wait_until, wait_until_gone
+from tests.faults.victims import are_up, decoders, wait_until, wait_until_gone
 
 NUM_STEPS = 40
 _LOSS_AT = 6
@@ -52,7 +52,7 @@ def main(catalog: str, scenario: str) -> None:
                 failures.extend(failure.reason for failure in batch.failures)
                 if batch.step == _LOSS_AT:
                     # On a busy machine some may still be starting.
-                    wait_until(lambda: len(decoders()) == num_actors, "all actors run")
+                    wait_until(lambda: are_up(num_actors), "all actors run")
                     on_nodes = [len(decoders(raylet_pid(node))) for node in nodes]
                     lost = max(range(len(nodes)), key=on_nodes.__getitem__)
                     frozen = lose(cluster, nodes[lost], scenario)
