@@ -9,7 +9,7 @@ import torch
 
 from avrep.assemble import build_objective, open_catalog, usable_rows, use_threads
 from avrep.augment.eval_crops import crop_views
-from avrep.augment.view import augment_view, to_device
+from avrep.augment.view import augment_view
 from avrep.config import RunConfig
 from avrep.dense_clips import crop_config, dense_spec, no_pictures, video_augments
 from avrep.evaluation.action.split import GroupScope
@@ -27,6 +27,7 @@ from avrep.pipeline.plan import Sweep
 from avrep.pipeline.stream import OpenStream, plain_stream
 from avrep.trained import load_encoder
 from avrep.training import parallel
+from avrep.transfer import to_device
 from avrep.types import Batch, RowNumbers
 
 # Augmentations drawn here are not those of training.

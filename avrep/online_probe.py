@@ -9,7 +9,6 @@ import torch
 
 from avrep.assemble import open_catalog, usable_rows
 from avrep.augment.eval_crops import crop_views
-from avrep.augment.view import to_device
 from avrep.config import RunConfig
 from avrep.dense_clips import crop_config, dense_spec, no_pictures
 from avrep.errors import ConfigError
@@ -22,6 +21,7 @@ from avrep.pipeline.example import StreamSource
 from avrep.pipeline.plan import Sweep
 from avrep.pipeline.stream import OpenStream
 from avrep.training.fsdp import gathered
+from avrep.transfer import to_device
 from avrep.types import Batch, RowNumbers
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 
 from avrep.config import RunConfig
+from avrep.models.mixed_precision import Precision
 from avrep.models.tubelet_vit import TubeletVitConfig
 from avrep.models.waveform import Waveform
 from avrep.objectives.base import BatchTensors, Objective
 from avrep.objectives.videomae import Videomae
 from avrep.objectives.wav2vec2 import Wav2vec2
-from avrep.training.step import Precision
 
 Step = Callable[[], None]
 _Model = tuple[Any, dict[str, torch.Tensor]]

@@ -20,8 +20,9 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from avrep.models.mixed_precision import Precision
 from avrep.training.optim import build_optimizer
-from avrep.training.step import Precision, take_step
+from avrep.training.step import take_step
 from benchmarks.machine import describe_machine
 from benchmarks.measure import Spread, in_child, spread
 from benchmarks.peers_transformers import PEERS, Step, peer_step

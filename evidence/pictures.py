@@ -8,7 +8,6 @@ from torch import Tensor
 
 from avrep.assemble import build_objective, open_catalog
 from avrep.augment.eval_crops import crop_views
-from avrep.augment.view import to_device
 from avrep.config import RunConfig
 from avrep.evaluate import crop_config, dense_spec, find_task
 from avrep.objectives.base import BatchTensors, ViewTensors
@@ -17,6 +16,7 @@ from avrep.pipeline.example import StreamSource
 from avrep.pipeline.plan import Sweep
 from avrep.pipeline.stream import plain_stream
 from avrep.trained import load_trained, read_run_config
+from avrep.transfer import to_device
 from avrep.types import Batch
 from evidence.cells import Cell
 from evidence.motion import motion_cell, train_video

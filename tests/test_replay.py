@@ -40,7 +40,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch, item: int) -> None:
         assert video is not None
         for row in rows:
             # Out of place: the batch is the caller's.
-            scale = torch.ones(len(video), 1, 1, 1, 1)
+            scale = video.new_ones(len(video), 1, 1, 1, 1)
             scale[row] = math.nan
             view = type(batch.views[0])(video=video * scale, pts_s=batch.views[0].pts_s)
             batch = BatchTensors(

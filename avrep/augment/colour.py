@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import torch
 
+from avrep.transfer import to_device
+
 # ITU-R BT.601, as rounded in TensorFlow's rgb_to_grayscale.
 _LUMA = (0.2989, 0.5870, 0.1140)
 _TINY = 1e-12
@@ -76,8 +78,8 @@ def solarize_(clips: torch.Tensor) -> None:
 def normalize_(clips: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> None:
     """Subtract each channel's `mean`, then divide by its `std`."""
     shape = (3, 1, 1, 1)
-    clips.sub_(torch.tensor(mean, device=clips.device).view(shape))
-    clips.div_(torch.tensor(std, device=clips.device).view(shape))
+    clips.sub_(to_device(torch.tensor(mean), clips.device).view(shape))
+    clips.div_(to_device(torch.tensor(std), clips.device).view(shape))
 
 
 def _per_clip(values: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from avrep.augment.video_params import Floats
 from avrep.frozen import FrozenConfig
+from avrep.transfer import to_device
 
 
 class MixingConfig(FrozenConfig):
@@ -109,7 +110,7 @@ def mix_clips(clips: Tensor, others: Tensor, mixing: Mixing) -> Tensor:
 
 def mix_targets(targets: Tensor, others: Tensor, mixing: Mixing) -> Tensor:
     """The labels of mixed clips, float[b classes], from both clips' own."""
-    share = torch.from_numpy(mixing.own_share).to(targets.device)[:, None]
+    share = to_device(mixing.own_share, targets.device)[:, None]
     return share * targets + (1 - share) * others
 
 

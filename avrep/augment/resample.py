@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from avrep.transfer import to_device
+
 Flags = Annotated[npt.NDArray[np.bool_], "b"]
 Lengths = Annotated[npt.NDArray[np.int64], "b"]
 Boxes = Annotated[npt.NDArray[np.int32], "b 4"]
@@ -31,7 +33,7 @@ def resample_matrices(lengths: Lengths, out_px: int, device: torch.device) -> to
     Returns:
         float32[b out_px max(lengths)]; columns from `lengths[i]` on are 0.
     """
-    length = torch.from_numpy(lengths).to(device, torch.float64)[:, None, None]
+    length = to_device(lengths, device).double()[:, None, None]
     source = torch.arange(int(lengths.max()), dtype=torch.float64, device=device) + 0.5
     target = torch.arange(out_px, dtype=torch.float64, device=device)[:, None] + 0.5
     scale = length / out_px

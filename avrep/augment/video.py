@@ -20,6 +20,7 @@ from avrep.augment.erase import erase_
 from avrep.augment.resample import crop_resize
 from avrep.augment.video_config import VideoAugmentConfig
 from avrep.augment.video_params import Flags, Floats, VideoParams
+from avrep.transfer import to_device
 
 Change = Callable[..., None]
 
@@ -103,11 +104,11 @@ def _apply_(
     rows = np.flatnonzero(chosen)
     for start in range(0, len(rows), group):
         some = rows[start : start + group]
-        own = () if values is None else (torch.from_numpy(values[some]).to(clips.device),)
+        own = () if values is None else (to_device(values[some], clips.device),)
         if len(some) == 1:
             change(clips[some[0] : some[0] + 1], *own)
         else:
-            at = torch.from_numpy(some).to(clips.device)
+            at = to_device(some, clips.device)
             gathered = clips[at]
             change(gathered, *own)
             clips[at] = gathered

@@ -1,16 +1,14 @@
 """A host view to the device, and augmented there, each clip by its own address."""
 
-import warnings
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from avrep import rng
 from avrep.augment.video import augment_video
 from avrep.augment.video_config import VideoAugmentConfig
 from avrep.augment.video_params import draw_video_params
+from avrep.transfer import to_device
 from avrep.types import Address, View
 
 
@@ -47,19 +45,3 @@ def augment_view(
     rngs = [rng.at(seed, rng.Stage.AUGMENT, address, lane) for address in addresses]
     params = draw_video_params(config, view.size_px, rngs)
     return augment_video(to_device(view.video, device), params, config)
-
-
-def to_device(array: npt.NDArray[np.generic], device: torch.device) -> torch.Tensor:
-    """A tensor of the array on the device; on the CPU it shares the array's memory.
-
-    To a GPU it is copied through pinned memory, and what the host is asked for next does not wait.
-    """
-    if device.type == "cuda":
-        dtype = torch.from_numpy(np.empty(0, array.dtype)).dtype
-        pinned = torch.empty(array.shape, dtype=dtype, pin_memory=True)
-        np.copyto(pinned.numpy(), array)
-        return pinned.to(device, non_blocking=True)
-    with warnings.catch_warnings():
-        # Arrays out of Ray's object store are read-only, and nothing here writes to them.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(array).to(device)

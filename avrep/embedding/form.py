@@ -10,7 +10,6 @@ from torch import Tensor
 
 from avrep.assemble import build_objective
 from avrep.augment.eval_crops import CropConfig, crop_views
-from avrep.augment.view import to_device
 from avrep.config import RunConfig
 from avrep.dense_clips import crop_config, dense_spec, encoded_frames
 from avrep.errors import ConfigError, MediaError
@@ -22,6 +21,7 @@ from avrep.sampling.sound import SoundConfig
 from avrep.sampling.spec import ViewSpec, wants_audio, wants_video
 from avrep.sampling.sync import SyncConfig
 from avrep.sampling.windows import ItemWindow, SpacingConfig, sound_windows, video_windows
+from avrep.transfer import to_device
 from avrep.types import Clip, Geometry, MediaItem
 from avrep.units import sample_at
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from avrep.transfer import to_device
+
 
 def squared_features(features: Tensor, num_frames: Tensor) -> Tensor:
     """Sum of squares of the clips' own features: of as many numbers as they have frames, times c.
@@ -14,12 +16,13 @@ def squared_features(features: Tensor, num_frames: Tensor) -> Tensor:
 
     Args:
         features: float[b n c].
-        num_frames: int64[b]: frames that are the clip's own.
+        num_frames: int64[b], on any device: frames that are the clip's own.
 
     Returns:
         float32[].
     """
-    valid = torch.arange(features.shape[1], device=features.device) < num_frames[:, None]
+    ends = to_device(num_frames, features.device)[:, None]
+    valid = torch.arange(features.shape[1], device=features.device) < ends
     with torch.autocast(features.device.type, enabled=False):
         squares = features.float().square().sum(dim=2)
         return (squares * valid).sum()

@@ -1,8 +1,9 @@
 """Means over what all ranks hold together, where ranks hold unequal numbers of terms."""
 
-import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from avrep.transfer import to_device
 
 
 def joined_mean(total: Tensor, count: Tensor, num_micro_batches: int = 1) -> Tensor:
@@ -16,11 +17,11 @@ def joined_mean(total: Tensor, count: Tensor, num_micro_batches: int = 1) -> Ten
 
     Args:
         total: float32[...], sums over the local terms; the gradient goes through them.
-        count: the same shape, how many terms the rank's whole share has; every rank must call, in the
+        count: the same shape, on any device: how many terms the rank's whole share has; every rank must call, in the
             same order.
         num_micro_batches: M, of which `total` is one.
     """
-    count = count.to(dtype=torch.float64)
+    count = to_device(count, total.device).double()
     world_size = 1
     if dist.is_available() and dist.is_initialized():
         world_size = dist.get_world_size()

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from avrep.transfer import to_device
+
 
 def segment_info_nce(
     video: Tensor,
@@ -49,7 +51,7 @@ def segment_info_nce(
         own = torch.arange(num_clips * num_segments, device=video.device) + offset * num_segments
         keys = torch.arange(keys_video.shape[0] * num_segments, device=video.device)
         is_hard = (own[:, None] // num_segments == keys // num_segments) & (own[:, None] != keys)
-        weight = torch.as_tensor(hard_weight, dtype=torch.float32, device=video.device)
+        weight = to_device(torch.as_tensor(hard_weight, dtype=torch.float32), video.device)
         handicap = torch.where(is_hard, weight.log(), 0.0)
         sides = [
             functional.cross_entropy(

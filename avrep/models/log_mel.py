@@ -9,6 +9,7 @@ from torch.nn import functional
 from torchaudio.compliance.kaldi import get_mel_banks
 
 from avrep.frozen import FrozenConfig
+from avrep.transfer import to_device
 
 RATE_HZ = 16_000
 _WINDOW = 400
@@ -43,7 +44,7 @@ def log_mel(audio: Tensor, config: LogMelConfig, num_samples: Tensor | None = No
     Args:
         audio: float[b s], mono, 16 kHz.
         config: sizes and constants.
-        num_samples: int64[b]: samples of each row that count; None: all.
+        num_samples: int64[b], on any device: samples of each row that count; None: all.
 
     Returns:
         float32[b num_frames num_bins].
@@ -52,7 +53,8 @@ def log_mel(audio: Tensor, config: LogMelConfig, num_samples: Tensor | None = No
         energies = _energies(audio.float(), config.num_bins)
     if num_samples is not None:
         frames = torch.arange(energies.shape[1], device=audio.device)
-        energies = energies * (frames < num_frames_each(num_samples)[:, None])[..., None]
+        ends = to_device(num_frames_each(num_samples), audio.device)
+        energies = energies * (frames < ends[:, None])[..., None]
     missing = config.num_frames - energies.shape[1]
     # A negative pad cuts.
     fitted = functional.pad(energies, (0, 0, 0, missing))
@@ -85,7 +87,7 @@ def _energies(audio: Tensor, num_bins: int) -> Tensor:
     shape = torch.hann_window(_WINDOW, periodic=False, device=audio.device)
     spectrum = torch.fft.rfft((windows - _PREEMPHASIS * before) * shape, n=_FFT)
     power = spectrum.real.square() + spectrum.imag.square()
-    banks = _banks(num_bins).to(audio.device)
+    banks = to_device(_banks(num_bins), audio.device)
     return (power[..., : _FFT // 2] @ banks.T).clamp(min=torch.finfo(torch.float32).eps).log()
 
 

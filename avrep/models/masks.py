@@ -17,6 +17,7 @@ from torch import Tensor
 
 from avrep.frozen import FrozenConfig
 from avrep.models.positions import Grid
+from avrep.transfer import to_device
 
 Places = Annotated[npt.NDArray[np.int64], "n"]
 
@@ -207,11 +208,11 @@ def stacked(masks: Sequence[Mask], device: torch.device) -> tuple[Tensor, Tensor
         raise ValueError(f"clips of a batch must keep and hide equally many places; got {sizes}")
     kept = np.stack([mask.kept for mask in masks])
     masked = np.stack([mask.masked for mask in masks])
-    return torch.from_numpy(kept).to(device), torch.from_numpy(masked).to(device)
+    return to_device(kept, device), to_device(masked, device)
 
 
-def stacked_unequal(masks: Sequence[Mask], device: torch.device) -> tuple[Tensor, Tensor]:
-    """As `stacked`, of clips that keep or hide unequal numbers: the ends of short rows are -1."""
+def stacked_unequal(masks: Sequence[Mask]) -> tuple[Tensor, Tensor]:
+    """As `stacked`, on the host, of clips that keep or hide unequal numbers: short rows end in -1."""
     kept, masked = (
         np.full((len(masks), max(len(part) for part in parts)), -1, dtype=np.int64)
         for parts in ([mask.kept for mask in masks], [mask.masked for mask in masks])
@@ -219,7 +220,7 @@ def stacked_unequal(masks: Sequence[Mask], device: torch.device) -> tuple[Tensor
     for row, mask in enumerate(masks):
         kept[row, : len(mask.kept)] = mask.kept
         masked[row, : len(mask.masked)] = mask.masked
-    return torch.from_numpy(kept).to(device), torch.from_numpy(masked).to(device)
+    return torch.from_numpy(kept), torch.from_numpy(masked)
 
 
 def take_places(rows: Tensor, places: Tensor) -> Tensor:

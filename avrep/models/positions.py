@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from avrep.transfer import to_device
+
 Grid = tuple[int, int, int]
 PositionKind = Literal["sinusoid", "separable", "learned"]
 Table = Callable[[Grid, int], npt.NDArray[np.float32]]
@@ -91,7 +93,8 @@ class SinusoidPositions(nn.Module):
         """float32[1 n width] for the n places of the grid."""
         if grid == self.grid:
             return self.table[None]
-        return _cached_table(self._make_table, grid, self.width).to(self.table.device)[None]
+        table = _cached_table(self._make_table, grid, self.width)
+        return to_device(table, self.table.device)[None]
 
 
 class LearnedPositions(nn.Module):

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from avrep.models.positions import Grid, PositionKind, separable_sinusoid_table
+from avrep.transfer import to_device
 
 
 class SoundPositions(nn.Module):
@@ -54,4 +55,4 @@ class SoundPositions(nn.Module):
                 f"cut the sound, or build the encoder for longer ones by spectrogram.num_frames"
             )
         longer = separable_sinusoid_table(grid[:2], self.table.shape[1])
-        return torch.from_numpy(longer).to(self.table.device)[None]
+        return to_device(longer, self.table.device)[None]

@@ -15,6 +15,7 @@ from avrep.models.positions import Grid, PositionKind
 from avrep.models.seeded import seeded
 from avrep.models.sound_positions import SoundPositions
 from avrep.models.transformer import VIT_SIZES, Transformer, VitSize, start_linear
+from avrep.transfer import to_device
 
 
 class SpectrogramVitConfig(FrozenConfig):
@@ -78,7 +79,7 @@ class Patches:
     values: Tensor
     """float32[b n p]: a patch's values run over its frames, then over its bins."""
     num_places: Tensor
-    """int64[b]: each clip's own places, its first; those after are padding."""
+    """int64[b]: each clip's own places, its first; those after are padding. Where `num_samples` was."""
     grid: Grid
     """Places along time and frequency, and 1, of the longest clip."""
 
@@ -86,7 +87,7 @@ class Patches:
     def own(self) -> Tensor:
         """bool[b n]: which places are not padding."""
         places = torch.arange(self.values.shape[1], device=self.values.device)
-        return places < self.num_places[:, None]
+        return places < to_device(self.num_places, places.device)[:, None]
 
 
 class SpectrogramVit(Encoder):
@@ -136,7 +137,8 @@ class SpectrogramVit(Encoder):
 
         Args:
             clips: float[b s], mono at 16 kHz, in [-1, 1].
-            num_samples: int64[b]: samples of each row that are the clip's own; None: all.
+            num_samples: int64[b]: samples of each row that are the clip's own; None: all. On the
+                host, and a GPU is not waited for.
             kept: as in `contextualise`.
             rng: for `drop_path` while training; on the clips' device.
 
@@ -146,7 +148,7 @@ class SpectrogramVit(Encoder):
         """
         patches = self.patches(clips, num_samples)
         tokens = self.contextualise(self.embed(patches.values), patches, kept=kept, rng=rng)[-1]
-        own = (patches.own if kept is None else kept >= 0)[..., None]
+        own = (patches.own if kept is None else to_device(kept >= 0, tokens.device))[..., None]
         pooled = (tokens * own).sum(dim=1) / own.sum(dim=1)
         return Features(tokens=tokens, grid=patches.grid, kept=kept, pooled=pooled.to(tokens.dtype))
 
@@ -175,8 +177,7 @@ class SpectrogramVit(Encoder):
         config = self.config
         check_sound(clips, num_samples, config.min_samples)
         if num_samples is None:
-            num_samples = torch.full((clips.shape[0],), clips.shape[1], device=clips.device)
-        num_samples = num_samples.to(clips.device)
+            num_samples = torch.full((clips.shape[0],), clips.shape[1])
         columns = num_frames(clips.shape[1]) // config.patch_frames
         length = {"num_frames": columns * config.patch_frames}
         image = log_mel(clips, config.spectrogram.model_copy(update=length), num_samples)
@@ -203,7 +204,8 @@ class SpectrogramVit(Encoder):
             patches: where they are.
             kept: int64[b k], each clip's distinct places; only their tokens go through the blocks,
                 so hidden ones cost nothing. A clip with fewer than k has negative numbers in the
-                others' stead, which are not attended to. None: all.
+                others' stead, which are not attended to. None: all. On the host, and a GPU is not
+                waited for.
             rng: for `drop_path` while training.
 
         Returns:
@@ -213,13 +215,16 @@ class SpectrogramVit(Encoder):
             ValueError: `kept` has another form, or the table of positions is too short.
         """
         tokens, valid = embedded + self.positions(patches.grid), patches.own
+        padded = bool((patches.num_places < tokens.shape[1]).any())
         if kept is not None:
+            padded = bool((kept < 0).any())
+            kept = to_device(kept, tokens.device)
             tokens, valid = take_places(tokens, kept.clamp(min=0)), kept >= 0
         num_first = len(self.class_tokens)
         first = self.class_tokens.to(tokens.dtype).expand(tokens.shape[0], -1, -1)
         valid = torch.cat([valid.new_ones(first.shape[:2]), valid], dim=1)
         # Without a mask attention may take a kernel that never holds the whole b x n x n.
-        attended = None if bool(valid.all()) else valid
+        attended = valid if padded else None
         states = self.transformer.states(torch.cat([first, tokens], dim=1), rng, attended)
         return tuple(state[:, num_first:] for state in states)
 

@@ -129,7 +129,8 @@ class TubeletVit(Encoder):
             tubelets = tubelets.unfold(axis, side, side)
         rows = torch.arange(len(clips), device=kept.device)[:, None]
         # A view until here: of [b 3 t h w and a tubelet] only what is kept is copied.
-        own = tubelets[rows, :, *torch.unravel_index(kept, grid)].flatten(2)
+        _, h, w = grid
+        own = tubelets[rows, :, kept // (h * w), kept // w % h, kept % w].flatten(2)
         return functional.linear(own, self.embed.weight.flatten(1), self.embed.bias)
 
     def _check_tubelets(self, clips: Tensor) -> None:

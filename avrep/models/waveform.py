@@ -18,6 +18,7 @@ from torchaudio.models.wav2vec2 import components
 from avrep.frozen import FrozenConfig
 from avrep.models.features import Encoder, Features, check_sound
 from avrep.models.seeded import seeded
+from avrep.transfer import to_device
 
 RATE_HZ = 16000
 """Samples a second that a waveform encoder takes."""
@@ -87,6 +88,7 @@ class _OwnMean(nn.Module):
     """float[b d]: the mean over each clip's own frames of tokens float[b n d]."""
 
     def forward(self, tokens: Tensor, num_frames: Tensor) -> Tensor:
+        num_frames = to_device(num_frames, tokens.device)
         valid = _valid(num_frames, tokens.shape[1])[..., None]
         return ((tokens * valid).sum(dim=1) / num_frames[:, None]).to(tokens.dtype)
 
@@ -155,7 +157,8 @@ class Waveform(Encoder):
 
         Args:
             clips: float[b s], mono at 16 kHz, in [-1, 1].
-            num_samples: int64[b]: samples of each row that are the clip's own; None: all.
+            num_samples: int64[b]: samples of each row that are the clip's own; None: all. On the
+                host, and a GPU is not waited for.
 
         Raises:
             ValueError: the input has another form, or a clip is shorter than 25 ms.
@@ -178,28 +181,32 @@ class Waveform(Encoder):
     ) -> tuple[tuple[Tensor, ...], Tensor]:
         """What SUPERB's probes weigh: float[b n d] of each layer, and int64[b] frames of each clip.
 
-        See `contextualise` for which; arguments and errors are those of `forward`.
+        The latter are where `num_samples` is. See `contextualise` for which; arguments and errors are those of `forward`.
         """
         features, num_frames = self.convolve(clips, num_samples)
         return self.contextualise(self.normalise(features), num_frames), num_frames
 
     def convolve(self, clips: Tensor, num_samples: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Raw features float[b n c], before any norm of the whole, and each clip's frames int64[b].
+        """Raw features float[b n c], before any norm of the whole, and each clip's frames int64[b], which
+        are where `num_samples` is.
 
         Arguments and errors are those of `forward`.
         """
         check_sound(clips, num_samples, MIN_SAMPLES)
         padded = num_samples is not None and bool((num_samples < clips.shape[1]).any())
         if num_samples is None:
-            num_samples = torch.full((clips.shape[0],), clips.shape[1], device=clips.device)
-        lengths = num_samples.to(clips.device)
-        x = _standardise(clips, lengths) if self.normalises_input else clips
+            num_samples = torch.full((clips.shape[0],), clips.shape[1])
+        lengths = num_samples
+        x = clips
+        if self.normalises_input:
+            x = _standardise(clips, to_device(num_samples, clips.device))
         x = x[:, None]
         for block in self.feature_extractor.conv_layers:
             assert isinstance(block, components.ConvLayerBlock)
             lengths = (lengths - block.kernel_size) // block.stride + 1
             if padded and isinstance(block.layer_norm, nn.GroupNorm):
-                x = functional.gelu(_norm_own_frames(block.conv(x), lengths, block.layer_norm))
+                own = to_device(lengths, x.device)
+                x = functional.gelu(_norm_own_frames(block.conv(x), own, block.layer_norm))
             else:
                 x, _ = block(x, None)
         return x.transpose(1, 2), lengths
@@ -241,7 +248,7 @@ class Waveform(Encoder):
         Args:
             features: float[b n c], behind `normalise`.
             num_frames: int64[b]: frames of each clip; those after are neither attended to nor
-                convolved.
+                convolved. On the host, as `convolve` gives them, and a GPU is not waited for.
             masked: bool[b n]: frames whose projected features `mask_embedding` replaces.
             mask_embedding: float[d].
             kept_layers: bool[b layers]: which layers each clip goes through; None: all.
@@ -255,11 +262,12 @@ class Waveform(Encoder):
             if mask_embedding is None:
                 raise ValueError("masked frames need a mask_embedding")
             x = torch.where(masked[..., None], mask_embedding.to(x.dtype), x)
-        valid = _valid(num_frames, x.shape[1])
+        valid = _valid(to_device(num_frames, x.device), x.shape[1])
         x = x * valid[..., None]
         b, n = valid.shape
         # Without a mask attention may take a kernel that never holds the whole b x n x n.
-        attended = None if bool(valid.all()) else valid[:, None, None, :].expand(b, 1, n, n)
+        padded = bool((num_frames < n).any())
+        attended = valid[:, None, None, :].expand(b, 1, n, n) if padded else None
         # torchaudio calls the norm before the first layer, not that inside layers, "first" here.
         x = transformer._preprocess(x)
         states = [x]

@@ -24,6 +24,7 @@ from avrep.objectives.base import BatchTensors, LossOut
 from avrep.objectives.masked_sound import Lane, generator_of, sound_of
 from avrep.objectives.masked_spectrogram import MaskedSpectrogram
 from avrep.sampling.sound import SoundConfig
+from avrep.transfer import to_device
 
 
 class AudiomaeConfig(FrozenConfig):
@@ -77,6 +78,7 @@ class Audiomae(MaskedSpectrogram):
         patches = encoder.patches(audio, num_samples)
         kept, masked = self._draw_masks(patches, batch.addresses)
         states = encoder.contextualise(encoder.embed(patches.values), patches, kept=kept, rng=rng)
+        kept, masked = to_device(kept, audio.device), to_device(masked, audio.device)
         predicted = self.decoder(states[-1], kept, masked, patches.grid, patches.own)
         targets = self._targets(take_places(patches.values, masked.clamp(min=0)))
         means = self._joined_means(
@@ -100,14 +102,13 @@ class Audiomae(MaskedSpectrogram):
     def _sound(self, batch: BatchTensors) -> tuple[Tensor, Tensor]:
         audio, num_samples = sound_of(batch, "AudioMAE")
         if num_samples is None:
-            num_samples = torch.full((audio.shape[0],), audio.shape[1], device=audio.device)
+            num_samples = torch.full((audio.shape[0],), audio.shape[1])
         if not self.config.roll_and_gain:
             return audio, num_samples
         drawn = [
             draw_roll(length, generator_of(self.seed, address, Lane.AUGMENT))
             for length, address in zip(num_samples.tolist(), batch.addresses, strict=True)
         ]
-        shifts, gains = (
-            torch.tensor(column, device=audio.device) for column in zip(*drawn, strict=True)
-        )
-        return rolled(audio, num_samples, shifts, gains), num_samples
+        shifts, gains = (torch.tensor(column) for column in zip(*drawn, strict=True))
+        turned = (to_device(each, audio.device) for each in (num_samples, shifts, gains))
+        return rolled(audio, *turned), num_samples

@@ -16,7 +16,7 @@ from avrep.types import Address
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewTensors:
-    """One view of a rank's clips, on the device, augmented."""
+    """One view of a rank's clips: pictures, augmented, and sound on the device, the rest on the host."""
 
     video: Tensor | None
     """float[b 3 t h w]"""

@@ -21,12 +21,13 @@ from avrep.models.draws import draws_from
 from avrep.models.seeded import seeded
 from avrep.models.waveform import FRAME_SAMPLES, RATE_HZ, Waveform
 from avrep.objectives.base import BatchTensors, LossOut
-from avrep.objectives.masked_sound import MaskedSound, MaskedSoundConfig
+from avrep.objectives.masked_sound import MaskedSound, MaskedSoundConfig, rows_at
 from avrep.objectives.stored_labels import StoredLabels
+from avrep.transfer import to_device
 
 Labels = Callable[[BatchTensors], Tensor]
 """int64[b k]: the clusters of each clip of a batch at the config's `label_rate_hz`, the first at the
-clip's first sample, on the batch's device; negative where there is none (padding, an item without
+clip's first sample, on the host; negative where there is none (padding, an item without
 labels). `StoredLabels`, or what a frozen quantiser makes of the batch's sound."""
 
 
@@ -80,16 +81,17 @@ class Hubert(MaskedSound):
             encoded = self.encode(batch)
         share_labels = self._labels(batch.whole, encoded.masked.shape[1])
         share_scored = encoded.share_masked & (share_labels >= 0)
-        labels, scored = share_labels[batch.rows], share_scored[batch.rows]
+        scored = share_scored[batch.rows]
+        labels = to_device(share_labels[batch.rows][scored], encoded.raw.device)
         logits = cluster_logits(
-            self.project(encoded.contexts[scored]),
+            self.project(rows_at(encoded.contexts, scored)),
             self.cluster_embeddings,
             temperature=config.temperature,
         )
-        losses = functional.cross_entropy(logits, labels[scored], reduction="none")
+        losses = functional.cross_entropy(logits, labels, reduction="none")
         squares = squared_features(encoded.raw, encoded.num_frames)
         num_squares = encoded.share_frames.sum() * encoded.raw.shape[2]
-        hits = (logits.detach().argmax(dim=1) == labels[scored]).float().sum()
+        hits = (logits.detach().argmax(dim=1) == labels).float().sum()
         count = share_scored.sum()
         prediction, penalty, accuracy = joined_mean(
             torch.stack([losses.sum(), squares, hits]),

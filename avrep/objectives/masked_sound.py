@@ -21,6 +21,7 @@ from avrep.models.waveform import FRAME_SAMPLES, MIN_SAMPLES, RATE_HZ, Waveform
 from avrep.objectives.base import BatchTensors, Objective
 from avrep.sampling.sound import SoundConfig
 from avrep.sampling.spec import ViewSpec
+from avrep.transfer import to_device
 from avrep.types import Address, Geometry
 
 
@@ -54,7 +55,7 @@ class MaskedPass:
     features: Tensor
     """float[b n c]: the same behind the layer norm, nothing hidden."""
     masked: Tensor
-    """bool[b n]"""
+    """bool[b n], on the host, as all that is counted is."""
     contexts: Tensor
     """float[b n d]: the transformer's output."""
     num_frames: Tensor
@@ -116,7 +117,7 @@ class MaskedSound(Objective):
         states = self.encoder.contextualise(
             features,
             num_frames,
-            masked=masked,
+            masked=to_device(masked, raw.device),
             mask_embedding=self.mask_embedding,
             kept_layers=self._kept_layers(batch),
         )
@@ -138,8 +139,8 @@ class MaskedSound(Objective):
             return own
         audio, num_samples = sound_of(batch.share, type(self).__name__)
         if num_samples is None:
-            num_samples = torch.full((audio.shape[0],), audio.shape[1], device=audio.device)
-        return self.encoder.num_frames(num_samples.to(own.device))
+            num_samples = torch.full((audio.shape[0],), audio.shape[1])
+        return self.encoder.num_frames(num_samples)
 
     def _kept_layers(self, batch: BatchTensors) -> Tensor | None:
         if not self.training or self._config.layer_drop == 0:
@@ -147,7 +148,7 @@ class MaskedSound(Objective):
         kept = draw_kept_layers(
             self.encoder.num_layers, batch.addresses, self.seed, drop=self._config.layer_drop
         )
-        return torch.from_numpy(kept).to(self.mask_embedding.device)
+        return to_device(kept, self.mask_embedding.device)
 
 
 class Lane(IntEnum):
@@ -204,7 +205,7 @@ def draw_masks(
     probability: float,
     span: int,
 ) -> Tensor:
-    """bool[b length] on the device of `num_frames`: each clip's `span_mask`, padding unmasked.
+    """bool[b length]: each clip's `span_mask`, padding unmasked.
 
     Raises:
         ValueError: a clip is too short for two spans.
@@ -212,7 +213,7 @@ def draw_masks(
     masks = np.zeros((len(addresses), length), dtype=np.bool_)
     for row, (own, address) in enumerate(zip(num_frames.tolist(), addresses, strict=True)):
         masks[row, :own] = span_mask(own, probability, span, generator_of(seed, address, Lane.MASK))
-    return torch.from_numpy(masks).to(num_frames.device)
+    return torch.from_numpy(masks)
 
 
 def draw_kept_layers(
@@ -225,6 +226,12 @@ def draw_kept_layers(
             for address in addresses
         ]
     )
+
+
+def rows_at(features: Tensor, chosen: Tensor) -> Tensor:
+    """float[m d]: of float[b n d] the frames that bool[b n], on the host, chooses, clip after clip."""
+    places = chosen.flatten().nonzero()[:, 0]
+    return features.flatten(0, 1).index_select(0, to_device(places, features.device))
 
 
 def scale_gradient(features: Tensor, scale: float) -> Tensor:

@@ -69,13 +69,15 @@ class MaskedSpectrogram(Objective):
         return {"audio": self.encoder}
 
     def _draw_masks(self, patches: Patches, addresses: Sequence[Address]) -> tuple[Tensor, Tensor]:
-        """Kept and masked places of all clips, int64[b k] and int64[b m], -1 at short rows' ends."""
+        """Kept and masked places of all clips, int64[b k] and int64[b m] on the host, -1 at short rows'
+        ends.
+        """
         bands = patches.grid[1]
         masks = [
             self.draw_mask((places // bands, bands, 1), generator_of(self.seed, address, Lane.MASK))
             for places, address in zip(patches.num_places.tolist(), addresses, strict=True)
         ]
-        return stacked_unequal(masks, patches.values.device)
+        return stacked_unequal(masks)
 
     def _joined_means(
         self, rows: Mapping[str, Tensor], valid: Tensor, batch: BatchTensors
@@ -94,7 +96,7 @@ class MaskedSpectrogram(Objective):
         lengths = [audio.shape[1]] * len(audio) if num_samples is None else num_samples.tolist()
         places = [self.encoder.config.num_places(length) for length in lengths]
         hidden = sum(num - num_seen(num, self._mask_ratio) for num in places)
-        return torch.tensor(hidden, device=audio.device)
+        return torch.tensor(hidden)
 
 
 def _check_lengths(

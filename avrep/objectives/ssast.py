@@ -26,6 +26,7 @@ from avrep.objectives.base import BatchTensors, LossOut
 from avrep.objectives.masked_sound import sound_of
 from avrep.objectives.masked_spectrogram import MaskedSpectrogram
 from avrep.sampling.sound import SoundConfig
+from avrep.transfer import to_device
 
 
 class SsastConfig(FrozenConfig):
@@ -87,6 +88,7 @@ class Ssast(MaskedSpectrogram):
         encoder = self.encoder
         patches = encoder.patches(audio, num_samples)
         _, masked = self._draw_masks(patches, batch.addresses)
+        masked = to_device(masked, audio.device)
         valid, places = masked >= 0, masked.clamp(min=0)
         embedded = self._hide(encoder.embed(patches.values), masked)
         last = encoder.contextualise(embedded, patches, rng=rng)[-1]

@@ -72,4 +72,4 @@ class StoredLabels:
             store.crop(address.item, start_s, num_labels)
             for address, start_s in zip(batch.addresses, starts_s, strict=True)
         ]
-        return torch.from_numpy(np.stack(rows)).to(view.audio.device)
+        return torch.from_numpy(np.stack(rows))

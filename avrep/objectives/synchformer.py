@@ -17,6 +17,7 @@ from avrep.models.transformer import Transformer, TransformerConfig
 from avrep.objectives.base import BatchTensors, LossOut, ViewTensors
 from avrep.objectives.segments import Segments, SegmentsConfig
 from avrep.sampling.sync import SyncConfig, offset_number
+from avrep.transfer import to_device
 
 
 class SynchformerConfig(SegmentsConfig):
@@ -94,6 +95,7 @@ class Synchformer(Segments):
         view = self.view_of(batch)
         numbers = drawn_offsets(view, self.config.sampler)
         logits = self.logits(view)
+        numbers = to_device(numbers, logits.device)
         with torch.no_grad():
             away = (logits.argmax(dim=1) - numbers).abs()
             metrics = {
@@ -127,7 +129,7 @@ def over_time(features: Features, num_tokens: int) -> Tensor:
 
 
 def drawn_offsets(view: ViewTensors, sampler: SyncConfig) -> Tensor:
-    """int64[b] on the view's device: the number of the offset that each clip was drawn with.
+    """int64[b] on the host: the number of the offset that each clip was drawn with.
 
     Raises:
         ValueError: the view does not say when its pictures and its sound begin.
@@ -140,4 +142,4 @@ def drawn_offsets(view: ViewTensors, sampler: SyncConfig) -> Tensor:
             view.first_frame_s.tolist(), view.audio_start_s.tolist(), strict=True
         )
     ]
-    return torch.tensor(numbers, device=view.first_frame_s.device)
+    return torch.tensor(numbers)

@@ -33,7 +33,9 @@ from avrep.objectives.masked_sound import (
     MaskedSound,
     MaskedSoundConfig,
     generator_of,
+    rows_at,
 )
+from avrep.transfer import to_device
 
 
 class Wav2vec2Config(MaskedSoundConfig):
@@ -107,12 +109,12 @@ class Wav2vec2(MaskedSound):
             encoded = self.encode(batch)
             masked = encoded.masked
             seen = functional.dropout(
-                encoded.features[masked], config.feature_dropout, self.training
+                rows_at(encoded.features, masked), config.feature_dropout, self.training
             )
         num_masked = masked.sum(dim=1).tolist()
         quantized = self._quantize(seen, num_masked, batch)
         logits = contrastive_logits(
-            self.project_context(encoded.contexts[masked]),
+            self.project_context(rows_at(encoded.contexts, masked)),
             self.project_targets(quantized.vectors),
             quantized.codes,
             self._distractors(num_masked, batch),
@@ -171,7 +173,7 @@ class Wav2vec2(MaskedSound):
             generator = generator_of(self.seed, address, Lane.DISTRACTORS)
             drawn.append(first + sample_distractors(rows, self.config.num_distractors, generator))
             first += rows
-        return torch.from_numpy(np.concatenate(drawn)).to(self.mask_embedding.device)
+        return to_device(np.concatenate(drawn), self.mask_embedding.device)
 
 
 def _joined_use(quantized: Quantized) -> tuple[Tensor, Tensor]:

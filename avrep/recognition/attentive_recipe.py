@@ -7,10 +7,10 @@ from avrep.augment.rand_augment import RandAugmentConfig
 from avrep.augment.video_config import VideoAugmentConfig
 from avrep.errors import ConfigError
 from avrep.frozen import FrozenConfig
+from avrep.models.mixed_precision import Precision
 from avrep.recognition.recipe import crop_and_flip
 from avrep.recognition.views import IMAGENET_MEAN, IMAGENET_STD, ViewsConfig
 from avrep.sampling.clips import ClipConfig
-from avrep.training.step import Precision
 
 
 class HeadRates(FrozenConfig):

@@ -18,6 +18,7 @@ from avrep.objectives.base import BatchTensors, LossOut, Objective
 from avrep.recognition.recipe import FinetuneRecipe
 from avrep.recognition.views import random_clips
 from avrep.sampling.spec import ViewSpec
+from avrep.transfer import to_device
 
 
 class Classification(Objective):
@@ -98,7 +99,7 @@ class Classification(Objective):
     def _targets(self, batch: BatchTensors) -> Tensor:
         labels = torch.tensor([self._label_of[address.item] for address in batch.addresses])
         hot = functional.one_hot(labels, self.head.out_features).float()
-        return hot.to(self.head.weight.device)
+        return to_device(hot, self.head.weight.device)
 
     def _mixed(self, batch: BatchTensors, clips: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         assert self.recipe.mixing is not None

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from avrep.evaluation.features_table import FeatureTable
+from avrep.models.mixed_precision import Precision, mixed_precision
 from avrep.recognition.data import LabelledRows, TaskVideos
 from avrep.recognition.row_scores import RowScores
-from avrep.training.step import Precision
 
 SCORE = "validation_score"
 """What is chosen by: the share of held-out videos that are right and, of equals, the higher mean
@@ -36,7 +36,7 @@ def mean_probabilities(
     sums: list[Tensor] = []
     count = 0
     for view in views:
-        with torch.autocast(view.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        with mixed_precision(view.device, precision):
             logits = logits_of(view.flatten(0, 1))
         said = logits.float().unflatten(0, view.shape[:2])
         sums.append((said if average == "logits" else said.softmax(dim=-1)).sum(dim=1))

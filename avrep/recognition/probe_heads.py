@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from avrep.models.attentive_pool import AttentiveClassifier
+from avrep.models.mixed_precision import Precision, mixed_precision
 from avrep.models.seeded import seeded
 from avrep.recognition.attentive_recipe import AttentiveRecipe, HeadRates
 from avrep.training.schedules import cosine_with_warmup
-from avrep.training.step import Precision
 
 
 class ProbeHeads(nn.Module):
@@ -35,7 +35,7 @@ class ProbeHeads(nn.Module):
 
     def probabilities(self, tokens: Tensor, precision: Precision) -> Tensor:
         """float32[b heads classes] of tokens float[b n d]; a head that diverged gives zeros."""
-        with torch.autocast(tokens.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        with mixed_precision(tokens.device, precision):
             logits = torch.stack([head(tokens) for head in self.heads], dim=1)
         return logits.float().softmax(dim=-1).nan_to_num(0.0)
 
@@ -84,7 +84,7 @@ def step_heads(
         group["weight_decay"] = final + (first - final) * share
     optimizer.zero_grad(set_to_none=True)
     for head in heads.heads:
-        with torch.autocast(tokens.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        with mixed_precision(tokens.device, precision):
             logits = head(tokens)
         loss = functional.cross_entropy(logits.float(), labels)
         if not torch.isfinite(loss):

@@ -7,11 +7,11 @@ from pydantic import Field, model_validator
 from avrep.augment.mixing import MixingConfig
 from avrep.augment.video_config import VideoAugmentConfig
 from avrep.frozen import FrozenConfig
+from avrep.models.mixed_precision import Precision
 from avrep.recognition.views import ViewsConfig
 from avrep.sampling.clips import ClipConfig, ClipForm
 from avrep.training.optim import OptimConfig
 from avrep.training.schedules import cosine_with_warmup, steps_with_warmup
-from avrep.training.step import Precision
 
 
 def crop_and_flip(

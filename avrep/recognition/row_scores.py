@@ -21,13 +21,13 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from avrep.augment.eval_crops import CropConfig, crop_views
-from avrep.augment.view import to_device
 from avrep.errors import ConfigError
 from avrep.media.put_in_place import put_in_place
 from avrep.pipeline.plan import Sweep
 from avrep.pipeline.stream import OpenStream
 from avrep.recognition.data import TaskVideos
 from avrep.sampling.spec import ViewSpec
+from avrep.transfer import to_device
 from avrep.types import Batch, Failure, RowNumbers
 
 Scorer = Callable[[Iterator[Tensor]], Tensor]

@@ -21,7 +21,6 @@ from torch import Tensor
 
 from avrep import rng
 from avrep.augment.eval_crops import crop_views
-from avrep.augment.view import to_device
 from avrep.errors import ConfigError
 from avrep.media.put_in_place import put_in_place
 from avrep.models.weights_digest import weights_digest
@@ -31,6 +30,7 @@ from avrep.recognition.attentive_recipe import AttentiveRecipe
 from avrep.recognition.data import TaskVideos
 from avrep.recognition.tokens import Frozen, TokenBatch, rows_digest
 from avrep.recognition.views import crops_of, even_clips
+from avrep.transfer import to_device
 from avrep.types import Address, Batch, RowNumbers
 
 

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from avrep.augment.view import augment_view
 from avrep.models.features import Encoder
+from avrep.models.mixed_precision import Precision, mixed_precision
 from avrep.pipeline.plan import Plan
 from avrep.pipeline.stream import OpenStream
 from avrep.recognition.attentive_recipe import AttentiveRecipe
 from avrep.recognition.data import TaskVideos
 from avrep.recognition.views import random_clips
-from avrep.training.step import Precision
 from avrep.types import Failure, RowNumbers
 
 
@@ -52,8 +52,7 @@ class Frozen:
     @torch.no_grad()
     def tokens(self, clips: Tensor) -> Tensor:
         """float[b n d] of float[b 3 t h w]."""
-        enabled = self.precision == "bf16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=enabled):
+        with mixed_precision(self.device, self.precision):
             return self.encoder(clips).tokens
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import fields
 from types import TracebackType
 from typing import Self
 
@@ -88,9 +87,8 @@ class CopyAhead:
 def _keep_for(batch: BatchTensors, stream: torch.cuda.Stream) -> None:
     """Have memory that was taken on one CUDA stream not be given away before another is done with it."""
     for view in batch.views:
-        for field in fields(view):
-            value = getattr(view, field.name)
-            if isinstance(value, torch.Tensor):
-                value.record_stream(stream)
+        for copied in (view.video, view.audio):
+            if copied is not None:
+                copied.record_stream(stream)
     for other in batch.others.values():
         _keep_for(other, stream)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from avrep import rng
+from avrep.models.mixed_precision import Precision, mixed_precision
 from avrep.objectives.base import BatchTensors, LossOut, Objective, ViewTensors
-from avrep.training.step import Precision
 from avrep.types import Address
 
 
@@ -106,7 +106,7 @@ class _Look:
     def __init__(self, objective: Objective, seed: int, precision: Precision) -> None:
         self._objective = objective
         self._seed = seed
-        self._precision = precision
+        self._precision: Precision = precision
         self._alone = self.copy(training=False)
 
     def copy(self, *, training: bool) -> Objective:
@@ -116,7 +116,7 @@ class _Look:
         device = next(objective.parameters()).device
         generator = torch.Generator(device)
         generator.manual_seed(rng.device_seed(self._seed, rng.Stage.OBJECTIVE, inputs.step, 0))
-        with torch.autocast(device.type, torch.bfloat16, enabled=self._precision == "bf16"):
+        with mixed_precision(device, self._precision):
             out: LossOut = objective(inputs, generator)
         return out.loss
 

@@ -3,31 +3,36 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from avrep import rng
 from avrep.augment.video import augment_video
 from avrep.augment.video_config import VideoAugmentConfig
 from avrep.augment.video_params import draw_video_params
-from avrep.augment.view import to_device
 from avrep.objectives.base import BatchTensors, Objective, ViewTensors
+from avrep.transfer import to_device
 from avrep.types import Batch
 
 
 def move_batch(batch: Batch, device: torch.device) -> BatchTensors:
-    """The batch on the device, its video still uint8[b t h w 3]."""
+    """The batch's pictures, still uint8[b t h w 3], and sounds on the device; times and lengths on the
+    host, where what they decide is decided.
+    """
+    host = torch.device("cpu")
+
+    def moved(array: npt.NDArray[np.generic] | None, where: torch.device) -> torch.Tensor | None:
+        return None if array is None else to_device(array, where)
+
     views = tuple(
         ViewTensors(
-            video=None if view.video is None else to_device(view.video, device),
-            pts_s=to_device(view.pts_s, device),
-            audio=None if view.audio is None else to_device(view.audio, device),
-            audio_start_s=None
-            if view.audio_start_s is None
-            else to_device(view.audio_start_s, device),
-            num_samples=None if view.num_samples is None else to_device(view.num_samples, device),
-            first_frame_s=None
-            if view.first_frame_s is None
-            else to_device(view.first_frame_s, device),
+            video=moved(view.video, device),
+            pts_s=to_device(view.pts_s, host),
+            audio=moved(view.audio, device),
+            audio_start_s=moved(view.audio_start_s, host),
+            num_samples=moved(view.num_samples, host),
+            first_frame_s=moved(view.first_frame_s, host),
             rate_hz=view.rate_hz,
         )
         for view in batch.views

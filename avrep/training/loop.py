@@ -9,6 +9,7 @@ import torch
 from pydantic import Field, model_validator
 
 from avrep.frozen import FrozenConfig
+from avrep.models.mixed_precision import Precision
 from avrep.objectives.base import BatchTensors, Objective
 from avrep.training import parallel
 from avrep.training.inputs import augment_batch, move_batch
@@ -19,7 +20,7 @@ from avrep.training.parallel import DeviceName
 from avrep.training.retention import KeepBest
 from avrep.training.schedules import cosine_with_warmup, line_with_warmup
 from avrep.training.spikes import SpikeConfig
-from avrep.training.step import Precision, StepResult, take_step
+from avrep.training.step import StepResult, take_step
 from avrep.training.step_clock import StepTimes
 from avrep.training.timers import clock_for
 from avrep.types import Batch

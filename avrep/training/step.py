@@ -3,19 +3,17 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from avrep import rng
+from avrep.models.mixed_precision import Precision, mixed_precision
 from avrep.objectives.base import BatchTensors, LossOut
 from avrep.training import parallel
 from avrep.training.fsdp import clip, total_norm
 from avrep.training.micro_batches import micro_batches
 from avrep.training.optim import set_rates
-
-Precision = Literal["fp32", "bf16"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,33 +67,30 @@ def take_step(
     optimizer.zero_grad(set_to_none=True)
     parts = micro_batches(inputs, num_micro_batches)
     outs: list[LossOut] = []
-    told: list[float] = []
     for number, part in enumerate(parts, start=1):
         with parallel.synchronised(module, is_last=number == len(parts)):
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            with mixed_precision(device, precision):
                 out: LossOut = module(part, generator)
             outs.append(LossOut(loss=out.loss.detach(), metrics=out.metrics))
-            if number == len(parts):
-                told = _means(outs)
-                # Of all ranks, so that all of them stop here and none waits for the others' gradients.
-                if not math.isfinite(told[0]):
-                    raise FloatingPointError(f"the loss of step {inputs.step} is {told[0]}")
             (out.loss / len(parts)).backward()
     parameters = [p for p in module.parameters() if p.grad is not None]
     grad_norm = total_norm(p.grad for p in parameters if p.grad is not None)
     if max_grad_norm is not None:
         clip(parameters, grad_norm, max_grad_norm)
+    # The only time in a step that the host waits for a GPU: all but the update has been asked for.
+    loss, *metrics, norm = torch.cat([_means(outs), grad_norm.to(device)[None]]).tolist()
+    # Of all ranks, so that all of them stop here.
+    if not math.isfinite(loss):
+        raise FloatingPointError(f"the loss of step {inputs.step} is {loss}")
     optimizer.step()
     return StepResult(
-        loss=told[0],
-        grad_norm=float(grad_norm),
-        metrics=dict(zip(outs[0].metrics, told[1:], strict=True)),
+        loss=loss, grad_norm=norm, metrics=dict(zip(outs[0].metrics, metrics, strict=True))
     )
 
 
-def _means(outs: Sequence[LossOut]) -> list[float]:
-    """Of the loss and of each metric, over micro-batches and ranks; all ranks must call."""
+def _means(outs: Sequence[LossOut]) -> Tensor:
+    """float32[1 + metrics]: the loss and each metric, over micro-batches and ranks; all must call."""
     rows = [
         torch.stack([out.loss, *(value.float() for value in out.metrics.values())]) for out in outs
     ]
-    return parallel.mean_over_ranks(torch.stack(rows).mean(dim=0)).tolist()
+    return parallel.mean_over_ranks(torch.stack(rows).mean(dim=0))

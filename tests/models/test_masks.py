@@ -223,7 +223,7 @@ def test_rows_of_unequal_length_end_in_minus_one() -> None:
         Mask(kept=np.array([0, 2]), masked=np.array([1])),
         Mask(kept=np.array([1]), masked=np.array([0, 2, 3])),
     ]
-    kept, masked = stacked_unequal(masks, torch.device("cpu"))
+    kept, masked = stacked_unequal(masks)
     assert kept.tolist() == [[0, 2], [1, -1]]
     assert masked.tolist() == [[1, -1, -1], [0, 2, 3]]
     assert kept.dtype == masked.dtype == torch.int64

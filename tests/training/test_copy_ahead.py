@@ -134,7 +134,7 @@ def test_a_gpus_copies_are_asked_for_one_step_ahead_and_waited_for(said: list[st
             assert_same(copies.take(batch), move_batch(batch, CPU))
             asked = [line for line in said[first:] if not line.startswith("copies")]
             assert (
-                asked == [f"compute: waits for event {batch.step - 3}"] + ["keep for compute"] * 15
+                asked == [f"compute: waits for event {batch.step - 3}"] + ["keep for compute"] * 6
             )
     assert seen == [(3, [3, 4]), (4, [3, 4, 5]), (5, [3, 4, 5, 6]), (6, [3, 4, 5, 6])]
     copied = [line for line in said if line.startswith("copies")]

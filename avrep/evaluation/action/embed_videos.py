@@ -10,7 +10,6 @@ import numpy as np
 import torch
 
 from avrep.augment.eval_crops import crop_views
-from avrep.augment.view import to_device
 from avrep.evaluation.action.feature_cache import FeatureCache, video_name
 from avrep.evaluation.action.robustness import (
     Disturbance,
@@ -29,6 +28,7 @@ from avrep.pipeline.plan import Sweep
 from avrep.pipeline.stream import OpenStream, plain_stream
 from avrep.sampling.clips import DenseConfig
 from avrep.sampling.spec import ViewSpec
+from avrep.transfer import to_device
 from avrep.types import Batch, Failure, RowNumbers
 
 Progress = Callable[[int, int], None]
