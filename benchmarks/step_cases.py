@@ -81,5 +81,5 @@ class _CyclingLabels:
         (view,) = batch.views
         assert view.audio is not None
         num_clips, num_samples = view.audio.shape
-        count = torch.arange(num_samples // _LABEL_SAMPLES, device=view.audio.device)
+        count = torch.arange(num_samples // _LABEL_SAMPLES)
         return (count + count.new_tensor(range(num_clips))[:, None]) % self.num_classes

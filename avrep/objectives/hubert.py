@@ -27,8 +27,8 @@ from avrep.transfer import to_device
 
 Labels = Callable[[BatchTensors], Tensor]
 """int64[b k]: the clusters of each clip of a batch at the config's `label_rate_hz`, the first at the
-clip's first sample, on the host; negative where there is none (padding, an item without
-labels). `StoredLabels`, or what a frozen quantiser makes of the batch's sound."""
+clip's first sample; negative where there is none (padding, an item without labels). `StoredLabels`, or
+what a frozen quantiser makes of the batch's sound: on a GPU it is waited for."""
 
 
 class HubertConfig(MaskedSoundConfig):
@@ -106,8 +106,8 @@ class Hubert(MaskedSound):
         return LossOut(loss=prediction + config.penalty_weight * penalty, metrics=metrics)
 
     def _labels(self, batch: BatchTensors, num_frames: int) -> Tensor:
-        """int64[b n], negative where a frame has no label."""
-        labels = self.labels(batch)
+        """int64[b n] on the host, negative where a frame has no label."""
+        labels = self.labels(batch).cpu()
         if (
             labels.ndim != 2
             or labels.shape[0] != len(batch.addresses)
