@@ -48,6 +48,7 @@ class DecodeWorker:
             source,
             read_ahead_bytes=read_ahead_bytes,
             watch=partial(ended_after, source.limits.deadline_s),
+            patience_s=source.limits.deadline_s,
         )
 
     def where(self) -> Whereabouts:

@@ -2,7 +2,8 @@
 
 An actor dies for many reasons, and most are no file's fault: a node goes away, memory runs out, a
 person kills it. So its part is made again, each item in a call of its own, and an item is given up
-only when it was alone when the actor died, and more than once, or when it was alone and late.
+only when it was alone when the actor died, and more than once, or when it was alone and late. What was
+late because its bytes did not come is not held against the item.
 """
 
 import time
@@ -69,23 +70,32 @@ class Isolation:
             order = replace(order, attempt=attempt)
 
     def _read_candidate(self, step: int, order: Order, preferred: int) -> Part | Failure:
+        deadline_s = self._source.limits.deadline_s
         num_deaths = 0
         while True:
             worker = self._idle(preferred)
             asked_s = time.monotonic()
             ref = worker.actor.read_alone.remote(step, order, self._max_bytes)
             try:
-                return ray.get(ref, timeout=self._source.limits.deadline_s + _GRACE_S)
+                # For its bytes to come, and again for decoding them.
+                result: Part | Failure = ray.get(ref, timeout=2 * deadline_s + _GRACE_S)
             except RayError as error:
                 if own := own_error(error):
                     raise own from None
-                is_late = time.monotonic() - asked_s >= self._source.limits.deadline_s
+                is_late = time.monotonic() - asked_s >= deadline_s
                 self._pool.replace(worker)
                 num_deaths += 1
                 # It was in an actor's hands once before, among others.
                 if is_late or num_deaths == _MAX_DEATHS:
                     stage = "deadline" if is_late else "crash"
                     return self._given_up(order, worker, num_deaths + 1, stage)
+                continue
+            was_late = time.monotonic() - asked_s >= deadline_s
+            if was_late and isinstance(result, Failure) and result.stage == "read":
+                # A thread of it still waits for the store, and would hold up other items.
+                self._pool.replace(worker)
+                return replace(result, attempts=num_deaths + 2)
+            return result
 
     def _idle(self, preferred: int) -> Worker:
         """A running actor that has answered all that it was asked, so that its death has one cause."""

@@ -28,4 +28,6 @@ class DecodeLimits(FrozenConfig):
     """What a decoding process may allocate beyond what it holds when it starts (Linux); 2 GiB hold
     the reference frames and the output at the limits above. A file that needs more is refused."""
     deadline_s: float = Field(default=60.0, gt=0)
-    """Wall-clock time for fetching and decoding one item; a decoding process over it is killed."""
+    """Wall-clock time for fetching and decoding one item; a decoding process over it is killed. The item
+    is then tried by itself, with as much time for its bytes to come and again for decoding them: what
+    the store is late with fails this once, and is not held against the item."""

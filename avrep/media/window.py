@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+ReadRange = Callable[[int, int], bytes]
+"""Bytes [start, end) of something."""
+
 _BLOCKS_KEPT = 4
 
 
@@ -20,10 +23,8 @@ class Window(io.RawIOBase):
         block_bytes: read at once; the last four blocks are kept.
     """
 
-    def __init__(
-        self, read_range: Callable[[int, int], bytes], length_bytes: int, block_bytes: int
-    ) -> None:
-        self._read_range = read_range
+    def __init__(self, read_range: ReadRange, length_bytes: int, block_bytes: int) -> None:
+        self.read_range = read_range
         self._length = length_bytes
         self._block_bytes = block_bytes
         self._position = 0
@@ -66,7 +67,7 @@ class Window(io.RawIOBase):
         else:
             start = number * self._block_bytes
             end = min(start + self._block_bytes, self._length)
-            self._blocks[number] = self._read_range(start, end)
+            self._blocks[number] = self.read_range(start, end)
             if len(self._blocks) > _BLOCKS_KEPT:
                 self._blocks.popitem(last=False)
         return self._blocks[number]

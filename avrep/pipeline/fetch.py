@@ -1,19 +1,26 @@
 """Bytes ahead of the decoder: the next items of a step in threads, whole blocks where that pays."""
 
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import pairwise
+from time import perf_counter
+from typing import TypeVar
 
 from avrep.errors import ShardError
 from avrep.media import shards
 from avrep.media.catalog import Catalog
+from avrep.media.deadline import not_counted
+from avrep.media.faults import without_secrets
 from avrep.media.storage import StorageConfig
+from avrep.media.window import ReadRange, Window
 from avrep.pipeline.plan import Plan, Sweep, Visit, block_rows
 from avrep.types import Address, MediaItem
 
 READ_AHEAD_BYTES = 2**27
 """Bytes that one reader keeps of blocks whose items are still to come."""
+
+_T = TypeVar("_T")
 
 _NUM_THREADS = 4
 # Items asked for before the decoder gets to them, and their bytes together.
@@ -83,11 +90,16 @@ class Fetcher:
         row = visit.address.item
         return self._catalog[row] if block is None else block.items[row]
 
-    def take(self, visit: Visit) -> shards.Source:
+    def take(self, visit: Visit, within_s: float | None = None) -> shards.Source:
         """The item's bytes, or a window of them; waits for them if need be.
 
+        Args:
+            visit: whose.
+            within_s: how long they may take to come, all reads of a window together, which
+                `ended_after` does not count; None: as long as a read may take.
+
         Raises:
-            ShardError: they cannot be had.
+            ShardError: they cannot be had, or not in time; so says a window when it is read.
         """
         block, row = self._block(visit), visit.address.item
         if block is not None and block.contents is not None and row in block.waiting:
@@ -101,7 +113,12 @@ class Fetcher:
                 raise content
             return content
         asked = self._asked.pop(visit.address, None) or self._submit(self.item(visit))
-        return asked.result()
+        if within_s is None:
+            return asked.result()
+        source = self._in_time(asked, visit, within_s)
+        if isinstance(source, Window):
+            source.read_range = self._patiently(source.read_range, visit, within_s)
+        return source
 
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -111,6 +128,31 @@ class Fetcher:
 
     def _submit(self, item: MediaItem) -> Future[shards.Source]:
         return self._pool.submit(shards.fetch, item, self._catalog.root, self._storage)
+
+    def _in_time(self, coming: "Future[_T]", visit: Visit, within_s: float) -> _T:
+        wait([coming], timeout=within_s)
+        if coming.done():
+            return coming.result()
+        url = without_secrets(shards.shard_url(self.item(visit), self._catalog.root))
+        raise ShardError(
+            f"cannot read {url}: its bytes did not come in the time that an item may take "
+            "(data.limits.deadline_s); is the store up, and reachable from here?"
+        )
+
+    def _patiently(self, read_range: ReadRange, visit: Visit, within_s: float) -> ReadRange:
+        """A window's reads, all of which together may take so long, in a thread that can be left."""
+        left_s = within_s
+
+        def read(start: int, end: int) -> bytes:
+            nonlocal left_s
+            asked_s = perf_counter()
+            try:
+                with not_counted():
+                    return self._in_time(self._pool.submit(read_range, start, end), visit, left_s)
+            finally:
+                left_s = max(0.0, left_s - (perf_counter() - asked_s))
+
+        return read
 
     def _block(self, visit: Visit) -> _Block | None:
         """The visit's block, newly opened if need be; None for a substitute, read by itself."""

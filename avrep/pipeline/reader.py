@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from time import perf_counter
 from types import TracebackType
@@ -42,6 +42,8 @@ class Reader:
         read_ahead_bytes: budget of the bytes fetched ahead.
         watch: entered around the reading of each item; a decode actor ends itself there when the
             item takes too long.
+        patience_s: how long the bytes of an item that is read alone may take to come, which its watch
+            does not count; None: as long as `source.storage` lets reads take.
     """
 
     def __init__(
@@ -50,9 +52,11 @@ class Reader:
         *,
         read_ahead_bytes: int = fetch.READ_AHEAD_BYTES,
         watch: Callable[[], AbstractContextManager[None]] = nullcontext,
+        patience_s: float | None = None,
     ) -> None:
         self._source = source
         self._watch = watch
+        self._patience_s = patience_s
         self._fetcher = fetch.Fetcher(source.catalog, source.plan, read_ahead_bytes, source.storage)
 
     def read(self, step: int, orders: Sequence[Order], max_bytes: int | None = None) -> Part:
@@ -95,7 +99,7 @@ class Reader:
         made = _Batch(self._source, step, max_bytes)
         # Not with its block: what may be its own fault must not depend on its neighbours.
         candidate = replace(self._candidate(order, order.attempt), block=None)
-        result = self._try(candidate, max_bytes)
+        result = self._try(candidate, max_bytes, alone=True)
         if isinstance(result, Failure):
             return result
         made.add(candidate, self._fetcher.item(candidate), result)
@@ -121,18 +125,22 @@ class Reader:
         assert isinstance(self._source.plan, Plan)
         return Visit(substitute(self._source.plan, order.visit.address, attempt))
 
-    def _try(self, visit: Visit, max_bytes: int | None) -> Example | Failure:
+    def _try(
+        self, visit: Visit, max_bytes: int | None, *, alone: bool = False
+    ) -> Example | Failure:
         item = self._fetcher.item(visit)
         try:
-            with self._watch():
+            with ExitStack() as stack:
+                if not alone:
+                    stack.enter_context(self._watch())
                 asked_s = perf_counter()
-                data = self._fetcher.take(visit)
+                data = self._fetcher.take(visit, self._patience_s if alone else None)
+                stack.callback(fetch.close, data)
                 storage = StageTimes(storage_s=perf_counter() - asked_s)
-                try:
-                    addresses = draws(self._source.plan, visit.address)
-                    example = read_example(self._source, item, addresses, data)
-                finally:
-                    fetch.close(data)
+                if alone:
+                    stack.enter_context(self._watch())
+                addresses = draws(self._source.plan, visit.address)
+                example = read_example(self._source, item, addresses, data)
             num_bytes = example.num_bytes
             if max_bytes is not None and num_bytes > max_bytes:
                 raise MediaError("limits", _too_large(num_bytes, max_bytes))

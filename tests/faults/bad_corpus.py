@@ -175,7 +175,7 @@ DAMAGES = (
     ),
 )
 HANGS = (
-    Damage(name="storage that never answers", spoil=lambda _: None, fate="hangs", stage="deadline"),
+    Damage(name="storage that never answers", spoil=lambda _: None, fate="hangs", stage="read"),
     Damage(
         name="decoding that takes an hour",
         spoil=ages_to_decode,

@@ -25,6 +25,7 @@ from avrep.pipeline.plan import Plan, substitute, visits
 from avrep.pipeline.quarantine import KnownBad, QuarantineWriter, read_quarantine
 from avrep.pretrain import pretrain
 from avrep.types import Address, Batch, Failure
+from tests.servers.faulty_http import Fault, faulty_server
 
 from .bad_corpus import DAMAGES, HANGS, Damage, write_bad_corpus
 from .runs import digest, make_source, plain_digests
@@ -87,7 +88,11 @@ def quarantined(seen: Seen, run_dir: Path) -> KnownBad:
     writer = QuarantineWriter(run_dir, rank=0)
     for step, failures in seen.failures.items():
         writer.add(step, failures)
-    return KnownBad(replace(entry, step=0) for entry in read_quarantine(run_dir))
+    # What the store did not give is passed over where it was wanted, and there alone.
+    return KnownBad(
+        entry if entry.stage == "read" else replace(entry, step=0)
+        for entry in read_quarantine(run_dir)
+    )
 
 
 def check_reports(seen: Seen, catalog: Catalog, damages: Sequence[Damage]) -> None:
@@ -156,6 +161,41 @@ def test_a_tenth_of_bad_items(
         "result",
         f"{len(fails)} reported and substituted, {num_salvaged} salvaged; same for 1 and 3 actors",
     )
+
+
+@pytest.mark.parametrize("num_mute", [1, 2])
+def test_a_store_that_stalls_takes_no_item_away(
+    synth_catalog: Catalog, num_mute: int, record_property: Record
+) -> None:
+    """Longer than an item may take: once, and again when the item is tried by itself."""
+    limits = DecodeLimits(deadline_s=_DEADLINE_S)
+    with faulty_server(Path(synth_catalog.root)) as server:
+        served = Catalog.open(synth_catalog.path, server.url)
+        source = make_source(served, limits=limits)
+        assert isinstance(source.plan, Plan)
+        # Two epochs, so that each item is wanted again.
+        steps = range(2 * len(source.plan.rows) // 4)
+        late = served[visits(source.plan, 2)[1].address.item]
+        server.plan(f"/{late.shard}", *[Fault(kind="mute")] * num_mute)
+        seen = see_ray(source, steps, 2)
+    failures = [failure for each in seen.failures.values() for failure in each]
+    if num_mute == 1:
+        assert not failures
+    else:
+        (failure,) = failures
+        assert (failure.key, failure.stage, failure.attempts) == (late.key, "read", 2)
+        assert "its bytes did not come in the time" in failure.reason
+    disturbed = {step for step, each in seen.failures.items() if each}
+    local = make_source(synth_catalog, limits=limits)
+    expected = expected_addresses(local, steps, lambda _: False)
+    for step, (own, other) in enumerate(zip(seen.addresses, expected, strict=True)):
+        assert (own == other) == (step not in disturbed)
+    # In the second epoch it is there again.
+    half = len(steps) // 2
+    assert any(served[a.item].key == late.key for row in seen.addresses[half:] for a in row)
+    record_property("fault", f"a store that is mute for {num_mute} x {_DEADLINE_S:g} s")
+    record_property("planted", num_mute)
+    record_property("result", f"{len(failures)} visits lost, no item")
 
 
 def test_the_failure_budget_ends_a_run(

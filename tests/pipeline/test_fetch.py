@@ -5,6 +5,7 @@ Python's tarfile says what the members are.
 """
 
 import random
+import signal
 import threading
 import time
 import tracemalloc
@@ -248,6 +249,47 @@ def test_a_large_item_is_a_window_to_seek_in_and_its_block_is_not_read(
     assert all(end - start <= ITEM_BYTES for _, start, end in noted)
     # Windows that were asked for and never taken are closed with the reader.
     reader.ask_ahead(part[-4:])
+    reader.close()
+
+
+def test_bytes_that_do_not_come_in_time_are_the_stores_fault(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And come later, once the store answers; a window too, of whose reads some came already."""
+    plan = make_plan(corpus, batch=24)
+    visit, other = (replace(visit, block=None) for visit in visits(plan, 1)[:2])
+    reader = Fetcher(corpus.catalog, plan, AMPLE)
+    NotedFiles.gate = threading.Event()
+    with pytest.raises(ShardError, match=r"\.tar: its bytes did not come .* is the store up"):
+        reader.take(visit, 0.1)
+    NotedFiles.gate.set()
+    assert [reader.take(visit, 10.0)] == truth(corpus, [visit])
+
+    monkeypatch.setattr(shards, "WHOLE_READ_BYTES", 1)
+    monkeypatch.setattr(shards, "_WINDOW_BLOCK_BYTES", 1_000)
+    (content,) = truth(corpus, [other])
+    window = reader.take(other, 0.3)
+    assert not isinstance(window, bytes)
+    assert window.read(1_500) == content[:1_500]
+    NotedFiles.gate = threading.Event()
+    signal.setitimer(signal.ITIMER_REAL, 5.0)
+    try:
+        with pytest.raises(ShardError, match="its bytes did not come"):
+            window.read(1_000)
+        # What was waited for the store is no time of the decoder.
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 4.9
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    NotedFiles.gate.set()
+    # It had all its time.
+    window.seek(2_500)
+    with pytest.raises(ShardError, match="its bytes did not come"):
+        window.read(10)
+    close(window)
+    window = reader.take(other, 10.0)
+    assert not isinstance(window, bytes)
+    assert window.read() == content
+    close(window)
     reader.close()
 
 

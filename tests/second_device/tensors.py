@@ -32,7 +32,6 @@ _AVREP = Path(avrep.__file__).parent
 _Generator, _tensor, _as_tensor = torch.Generator, torch.tensor, torch.as_tensor
 WAITS: Counter[str] = Counter()
 
-_aten = torch.ops.aten
 _INDEXING = ("aten::index", "aten::index_put", "aten::index_put_")
 _SHAPED_BY_VALUES = (
     "aten::nonzero",
@@ -68,7 +67,7 @@ class SecondDevice(TorchDispatchMode):
 
 
 class SecondTensor(torch.Tensor):
-    """float[...] and all else, held by a tensor of the CPU."""
+    """Says that it is on the device; `held` is the same on the CPU."""
 
     held: torch.Tensor
 
@@ -221,7 +220,7 @@ def _count_waits(
     match name:
         case "aten::_to_copy":
             is_down = bool(there) and torch.device(kwargs.get("device") or _NAME).type == "cpu"
-            waits = (is_down or bool(here)) and not kwargs.get("non_blocking")
+            waits = is_down or (bool(here) and not kwargs.get("non_blocking"))
         case "aten::copy_":
             waits = bool(there) and bool(here) and not (args[2:] and args[2])
         case "aten::_local_scalar_dense":
