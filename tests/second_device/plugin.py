@@ -1,4 +1,4 @@
-"""`pytest -p tests.second_device.plugin`: tests whose runs are on the second device."""
+"""`python -m pytest -p tests.second_device.plugin`: tests whose runs are on the second device."""
 
 from collections.abc import Iterator
 
