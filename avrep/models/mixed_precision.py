@@ -17,9 +17,9 @@ def mixed_precision(device: torch.device, precision: Precision) -> torch.autocas
 
     On the CPU convolutions are computed in float32 all the same: in torch 2.11, on processors with
     bfloat16 of their own (AVX-512 BF16), the weights' gradient of some shapes is not what it should
-    be, among them every 3D convolution of side 3 over two frames, as at a ResNet's end. It is wrong
-    without a word, or not finite, or the process dies of what was written beside it. The first use
-    on the CPU sees to that, for all autocast of the process.
+    be, among them 3D convolutions of side 3 over two frames with 16 channels or more, as at a
+    ResNet's end. It is wrong without a word, or not finite, or the process dies of what was written
+    beside it. The first use on the CPU sees to that, for all autocast of the process.
 
     Args:
         device: that the weights are on.

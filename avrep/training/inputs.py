@@ -18,21 +18,24 @@ from avrep.types import Batch
 
 def move_batch(batch: Batch, device: torch.device) -> BatchTensors:
     """The batch's pictures, still uint8[b t h w 3], and sounds on the device; times and lengths on the
-    host, where what they decide is decided.
+    host, where what they decide is decided, copied. To a GPU from any thread.
     """
-    host = torch.device("cpu")
 
-    def moved(array: npt.NDArray[np.generic] | None, where: torch.device) -> torch.Tensor | None:
-        return None if array is None else to_device(array, where)
+    def moved(array: npt.NDArray[np.generic] | None) -> torch.Tensor | None:
+        return None if array is None else to_device(array, device)
+
+    def told(array: npt.NDArray[np.generic] | None) -> torch.Tensor | None:
+        # Sharing what Ray keeps read-only warns, and only one thread at a time may silence a warning.
+        return None if array is None else torch.tensor(array)
 
     views = tuple(
         ViewTensors(
-            video=moved(view.video, device),
-            pts_s=to_device(view.pts_s, host),
-            audio=moved(view.audio, device),
-            audio_start_s=moved(view.audio_start_s, host),
-            num_samples=moved(view.num_samples, host),
-            first_frame_s=moved(view.first_frame_s, host),
+            video=moved(view.video),
+            pts_s=torch.tensor(view.pts_s),
+            audio=moved(view.audio),
+            audio_start_s=told(view.audio_start_s),
+            num_samples=told(view.num_samples),
+            first_frame_s=told(view.first_frame_s),
             rate_hz=view.rate_hz,
         )
         for view in batch.views

@@ -1,8 +1,9 @@
 """Autocast as CUDA has it: which operations it computes in bfloat16, and which in float32.
 
 The CPU's lists are others (softmax, layer norm and losses stay in bfloat16 there), so that a mix of
-types that only a GPU sees is not seen on the CPU. The lists are those of torch's documentation
-("Automatic Mixed Precision package", CUDA op-specific behavior).
+types that only a GPU sees is not seen on the CPU. Which operations CUDA's autocast changes at all is
+asked of torch, which knows it without a GPU; those named here it casts to bfloat16 or to the widest of
+their arguments, and all others to float32.
 """
 
 from collections.abc import Callable
@@ -14,21 +15,17 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 _KEY = "AutocastPrivateUse1"
 _IN_BFLOAT16 = """
-_convolution conv1d conv2d conv3d conv_transpose1d conv_transpose2d.input conv_transpose3d.input
-convolution prelu addmm addmv addr matmul einsum mm mv linear addbmm baddbmm bmm chain_matmul
-linalg_multi_dot scaled_dot_product_attention gru_cell lstm_cell rnn_tanh_cell rnn_relu_cell
-"""
-_IN_FLOAT32 = """
-acos asin cosh erfinv exp expm1 log log10 log2 log1p reciprocal rsqrt sinh tan pow.Tensor_Scalar
-pow.Tensor_Tensor pow.Scalar softplus layer_norm native_layer_norm group_norm cosine_similarity
-nll_loss kl_div l1_loss smooth_l1_loss huber_loss mse_loss soft_margin_loss triplet_margin_loss
-binary_cross_entropy_with_logits dist pdist cdist renorm logsumexp upsample_nearest1d
-upsample_bilinear2d upsample_bicubic2d upsample_linear1d upsample_trilinear3d fft_rfft fft_irfft
-softmax.int log_softmax.int cumprod cumsum linalg_vector_norm sum sum.dim_IntList prod norm.Scalar
+_convolution _convolution.deprecated conv1d conv2d conv3d
+conv_tbc conv_transpose1d conv_transpose2d.input conv_transpose3d.input convolution cudnn_convolution
+cudnn_convolution_transpose prelu addmm addmv addr matmul einsum mm mv linalg_vecdot linear addbmm
+baddbmm bmm chain_matmul linalg_multi_dot scaled_dot_product_attention
+_scaled_dot_product_flash_attention gru_cell lstm_cell rnn_tanh_cell rnn_relu_cell
+_thnn_fused_gru_cell _thnn_fused_lstm_cell _cudnn_rnn
 """
 _IN_THE_WIDEST = """
-addcdiv addcmul atan2 bilinear cross dot grid_sampler index_put tensordot scatter_add cat stack
+addcdiv addcmul atan2 bilinear cross dot grid_sampler index_put scatter_add tensordot vdot
 """
+_REFUSED = "binary_cross_entropy"
 _libraries: list[Library] = []
 
 
@@ -37,16 +34,34 @@ def cast_as_on_gpus(device_type: str) -> None:
     others = Library("_", "IMPL")
     others.fallback(fallthrough_kernel, _KEY)
     own = Library("aten", "IMPL")
-    for names, dtype in (
-        (_IN_BFLOAT16, torch.bfloat16),
-        (_IN_FLOAT32, torch.float32),
-        (_IN_THE_WIDEST, None),
-    ):
-        for name in names.split():
-            packet, _, overload = name.partition(".")
-            operation = getattr(getattr(torch.ops.aten, packet), overload or "default")
+    for name in _changed_by_cuda():
+        packet, _, overload = name.partition(".")
+        operation = getattr(getattr(torch.ops.aten, packet), overload or "default")
+        if name == _REFUSED:
+            own.impl(name, _refuse, _KEY)
+        elif name in _IN_THE_WIDEST.split():
+            own.impl(name, _cast_to(operation, None, device_type), _KEY)
+        else:
+            dtype = torch.bfloat16 if name in _IN_BFLOAT16.split() else torch.float32
             own.impl(name, _cast_to(operation, dtype, device_type), _KEY)
     _libraries.extend([others, own])
+
+
+def _changed_by_cuda() -> list[str]:
+    names = [name for name in torch._C._dispatch_get_all_op_names() if name.startswith("aten::")]
+    key = torch._C.DispatchKey.AutocastCUDA
+    changed = [
+        name.removeprefix("aten::")
+        for name in names
+        if torch._C._dispatch_has_kernel_for_dispatch_key(name, key)
+    ]
+    if unknown := {*_IN_BFLOAT16.split(), *_IN_THE_WIDEST.split(), _REFUSED} - {*changed}:
+        raise RuntimeError(f"CUDA's autocast leaves alone: {', '.join(sorted(unknown))}")
+    return changed
+
+
+def _refuse(*_: Any, **__: Any) -> Any:
+    raise RuntimeError(f"{_REFUSED} is unsafe to autocast")
 
 
 def _cast_to(

@@ -1,13 +1,16 @@
 """Moving a batch and augmenting it are two steps that give what one gave."""
 
+import warnings
 from dataclasses import fields, replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
 from avrep.augment.video_config import cvrl_view
 from avrep.augment.view import augment_view
+from avrep.training import inputs
 from avrep.training.inputs import augment_views, move_batch
 from avrep.types import Address, Batch, View
 
@@ -44,6 +47,37 @@ def batch() -> Batch:
         keys=("a", "b", "c"),
         views=(view(4), sound_only, view(6)),
     )
+
+
+def test_times_and_lengths_are_copied_on_the_host_whichever_thread_asks(
+    batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only pictures and sound are for the GPU; and warnings are no thread's own to silence."""
+    taken: list[tuple[object, torch.device]] = []
+
+    def to_device(array: npt.NDArray[np.generic], device: torch.device) -> torch.Tensor:
+        taken.append((array, device))
+        return torch.from_numpy(array.copy())
+
+    monkeypatch.setattr(inputs, "to_device", to_device)
+    gpu = torch.device("cuda", 1)
+    pts_s, starts_s = batch.views[0].pts_s, batch.views[0].first_frame_s
+    assert starts_s is not None
+    for array in (pts_s, starts_s):
+        monkeypatch.setattr(array.flags, "writeable", False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        moved = move_batch(batch, gpu)
+    wanted = [each for view in batch.views for each in (view.video, view.audio) if each is not None]
+    assert len(taken) == len(wanted) == 5
+    for (array, device), own in zip(taken, wanted, strict=True):
+        assert array is own
+        assert device == gpu
+    first = moved.views[0].first_frame_s
+    assert first is not None
+    assert first.device == moved.views[0].pts_s.device == CPU
+    assert first.tolist() == starts_s.tolist()
+    assert first.data_ptr() != starts_s.ctypes.data
 
 
 def test_each_view_is_augmented_by_address_and_lane_as_alone(batch: Batch) -> None:
